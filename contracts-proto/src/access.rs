@@ -15,14 +15,23 @@ pub struct Access {
 
 /// The access option of `method`; `None` when it has none, and then it is open to nobody.
 pub fn access_of(method: &MethodDescriptor) -> Option<Access> {
-    let extension = method.parent_pool().get_extension_by_name("localplus.common.v1.access")?;
+    let extension = method
+        .parent_pool()
+        .get_extension_by_name("localplus.common.v1.access")?;
     let options = method.options();
     if !options.has_extension(&extension) {
         return None;
     }
     let value = options.get_extension(&extension).into_owned();
-    let Value::Message(message) = value else { return None };
-    let flag = |name: &str| message.get_field_by_name(name).and_then(|v| v.as_bool()).unwrap_or(false);
+    let Value::Message(message) = value else {
+        return None;
+    };
+    let flag = |name: &str| {
+        message
+            .get_field_by_name(name)
+            .and_then(|v| v.as_bool())
+            .unwrap_or(false)
+    };
     let scopes = message
         .get_field_by_name("scopes")
         .and_then(|v| v.as_list().map(<[Value]>::to_vec))
@@ -30,5 +39,9 @@ pub fn access_of(method: &MethodDescriptor) -> Option<Access> {
         .iter()
         .filter_map(|v| v.as_str().map(str::to_owned))
         .collect();
-    Some(Access { scopes, public: flag("public"), idempotent_write: flag("idempotent_write") })
+    Some(Access {
+        scopes,
+        public: flag("public"),
+        idempotent_write: flag("idempotent_write"),
+    })
 }

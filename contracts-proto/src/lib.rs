@@ -12,6 +12,8 @@ use std::sync::LazyLock;
 use prost_reflect::DescriptorPool;
 
 pub mod access;
+pub mod time;
+pub mod token;
 pub mod topics;
 
 /// The encoded `FileDescriptorSet` of every file here, comments and options included.
@@ -23,7 +25,10 @@ static POOL: LazyLock<Option<DescriptorPool>> = LazyLock::new(|| DescriptorPool:
 ///
 /// # Panics
 /// Never in a build that passed its tests: the bytes are made by this package's build script.
-#[expect(clippy::expect_used, reason = "the bytes come from our own build script; a test decodes them")]
+#[expect(
+    clippy::expect_used,
+    reason = "the bytes come from our own build script; a test decodes them"
+)]
 pub fn descriptors() -> &'static DescriptorPool {
     POOL.as_ref().expect("the embedded descriptor set decodes")
 }

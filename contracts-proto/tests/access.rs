@@ -5,8 +5,12 @@ use lp_contracts::{access::access_of, descriptors};
 #[test]
 fn every_rpc_has_an_access_option_with_scopes_or_is_public() {
     let mut seen = 0;
-    for method in descriptors().services().flat_map(|s| s.methods().collect::<Vec<_>>()) {
-        let access = access_of(&method).unwrap_or_else(|| panic!("{} has no access option", method.full_name()));
+    for method in descriptors()
+        .services()
+        .flat_map(|s| s.methods().collect::<Vec<_>>())
+    {
+        let access =
+            access_of(&method).unwrap_or_else(|| panic!("{} has no access option", method.full_name()));
         assert_ne!(access.public, !access.scopes.is_empty(), "{}", method.full_name());
         seen += 1;
     }
@@ -15,9 +19,13 @@ fn every_rpc_has_an_access_option_with_scopes_or_is_public() {
 
 #[test]
 fn every_rpc_that_is_not_a_read_takes_an_idempotency_key() {
-    for method in descriptors().services().flat_map(|s| s.methods().collect::<Vec<_>>()) {
+    for method in descriptors()
+        .services()
+        .flat_map(|s| s.methods().collect::<Vec<_>>())
+    {
         let read = method.name().starts_with("Get") || method.name().starts_with("List");
-        let access = access_of(&method).unwrap_or_else(|| panic!("{} has no access option", method.full_name()));
+        let access =
+            access_of(&method).unwrap_or_else(|| panic!("{} has no access option", method.full_name()));
         assert_eq!(access.idempotent_write, !read, "{}", method.full_name());
     }
 }

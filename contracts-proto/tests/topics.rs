@@ -6,7 +6,11 @@ use lp_contracts::{descriptors, topics};
 fn every_topic_has_a_known_schema_and_an_owner() {
     let all = topics::all().expect("topics.yaml");
     for topic in &all {
-        assert!(descriptors().get_message_by_name(&topic.schema).is_some(), "{}", topic.schema);
+        assert!(
+            descriptors().get_message_by_name(&topic.schema).is_some(),
+            "{}",
+            topic.schema
+        );
         assert!(topic.owner.starts_with("svc-"), "{}", topic.owner);
         assert!(topic.partitions > 0 && topic.retention_days > 0, "{}", topic.name);
     }

@@ -1,1 +1,60 @@
-//! svc-ledger
+//! svc-ledger: every unit of value is an entry here.
+//!
+//! Owns accounts, transactions and entries, and the event `ledger.transactions.v1`. It knows no programmes,
+//! cards or customers. A write's way: `api/grpc.rs` → `application/post_transaction.rs` (the queue and its
+//! poster) → `infrastructure/postgres/posting.rs` (one batch) → `ledger_domain::Book` (the rules).
+//!
+//! Invariants and the tests that hold them (`tests/it`):
+//! - debits equal credits, limits hold and history never changes, whoever writes: `database::*`;
+//! - one key, one transaction, one answer, also concurrently: `idempotency::*`;
+//! - sequences have no gap and balances are exact under concurrency: `posting::*`;
+//! - bad input names its field and writes nothing: `bad_input::*`;
+//! - each transaction has its event, in order of its accounts: `events::*`.
+
+pub mod api;
+pub mod application;
+pub mod config;
+pub mod infrastructure;
+
+use lp_chassis::{App, Chassis};
+use lp_config::Common;
+use lp_contracts::ledger::v1::ledger_service_server::{LedgerServiceServer, SERVICE_NAME};
+use sqlx::migrate::Migrator;
+use tonic::service::Routes;
+
+use crate::{api::grpc::LedgerApi, application::post_transaction::poster, config::Config};
+
+/// svc-ledger, as the chassis runs it.
+#[derive(Debug)]
+pub struct Service;
+
+impl lp_chassis::Service for Service {
+    const NAME: &'static str = "svc-ledger";
+    type Config = Config;
+
+    fn common(config: &Config) -> &Common {
+        &config.common
+    }
+
+    fn migrator() -> Migrator {
+        lp_pg::schema::combine(&[&lp_outbox::MIGRATOR, &sqlx::migrate!()])
+    }
+
+    async fn build(config: Config, chassis: Chassis) -> anyhow::Result<App> {
+        let Chassis {
+            database,
+            metrics,
+            ambient,
+        } = chassis.clone();
+        let relay = lp_outbox::Relay::new(database.clone(), config.common.kafka, Self::NAME, &metrics);
+        let (queue, poster) = poster(database.clone(), ambient.clone(), relay.handle(), &metrics);
+        let api = LedgerApi::new(database, ambient, queue);
+        Ok(App::new(
+            &chassis,
+            &[SERVICE_NAME],
+            Routes::new(LedgerServiceServer::new(api)),
+        )
+        .task("poster", |_ends_with_its_queue| poster.run())
+        .task("relay", |cancel| relay.run(cancel)))
+    }
+}

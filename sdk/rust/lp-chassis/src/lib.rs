@@ -1,1 +1,22 @@
-//! lp-chassis
+//! What every service stands on: its command line, its two servers, health and drain, and the layer that
+//! each request passes, whether it came as gRPC or as REST.
+//!
+//! Owns: [`Service`] and [`main`] ([`cli`]), [`App`] and how it is served and drained ([`serve`]), the
+//! request layer ([`layer`]), what a handler needs to know of a request ([`call`]), pages of lists
+//! ([`page`]). Start with [`Service`], then [`serve`].
+//!
+//! Invariants and the tests that hold them (`tests/it`):
+//! - no rpc is reached without a caller: `caller::*`;
+//! - beyond capacity a request is refused at once: `overload::*`;
+//! - a deadline ends the request: `deadline::*`;
+//! - SIGTERM lets requests under way finish, then the tasks: `drain::*`.
+
+pub mod call;
+pub mod cli;
+pub mod layer;
+pub mod page;
+pub mod serve;
+
+pub use call::Call;
+pub use cli::{Service, main};
+pub use serve::{App, Chassis};

@@ -1,1 +1,166 @@
-//! lp-client
+//! Calling a service of the fleet: the channel, the headers that say who calls and until when, and the one
+//! kind of failure after which the same call is made again.
+//!
+//! Start with [`channel`] and [`Outgoing`].
+//!
+//! Invariants and the tests that hold them:
+//! - only UNAVAILABLE is tried again, with jitter, and never past the deadline: `tests`;
+//! - the trace and the deadline go along: `tests`.
+
+use std::{
+    future::Future,
+    time::{Duration, Instant},
+};
+
+use backon::{ExponentialBuilder, Retryable};
+use lp_types::{CallerContext, IdempotencyKey};
+use tonic::{
+    Code, Request, Status,
+    metadata::{AsciiMetadataValue, MetadataMap},
+    transport::{Channel, Endpoint},
+};
+use url::Url;
+
+/// A channel to `url`. It connects on first use and again whenever it must.
+///
+/// # Errors
+/// When the URL is not one that gRPC can use.
+pub fn channel(url: &Url) -> Result<Channel, tonic::transport::Error> {
+    Ok(Endpoint::from_shared(url.to_string())?
+        .connect_timeout(Duration::from_secs(2))
+        .http2_keep_alive_interval(Duration::from_secs(15))
+        .keep_alive_timeout(Duration::from_secs(5))
+        .keep_alive_while_idle(true)
+        .tcp_nodelay(true)
+        .connect_lazy())
+}
+
+/// A call that is about to be made.
+#[derive(Debug, Clone)]
+pub struct Outgoing<'a> {
+    /// For whom.
+    pub caller: &'a CallerContext,
+    /// Until when an answer is of use.
+    pub deadline: Instant,
+    /// Names the intended write; none for reads.
+    pub key: Option<&'a IdempotencyKey>,
+}
+
+impl Outgoing<'_> {
+    /// The request that carries `message`.
+    pub fn request<M>(&self, message: M) -> Request<M> {
+        let mut request = Request::new(message);
+        let remaining = self.deadline.saturating_duration_since(Instant::now());
+        request.set_timeout(remaining);
+        let headers = request.metadata_mut();
+        set(headers, "localplus-merchant", &self.caller.merchant.to_string());
+        set(headers, "localplus-actor", self.caller.actor.as_str());
+        set(headers, "x-request-id", &self.caller.request.to_string());
+        if let Some(key) = self.key {
+            set(headers, "idempotency-key", key.as_str());
+        }
+        if let Some(traceparent) = lp_telemetry::current_traceparent() {
+            set(headers, "traceparent", &traceparent);
+        }
+        request
+    }
+
+    /// Makes a call that is safe to make twice: a read, or a write with a key. Tries again after
+    /// UNAVAILABLE, while the deadline allows.
+    ///
+    /// # Errors
+    /// The last status.
+    pub async fn retrying<T, F, O>(&self, call: F) -> Result<T, Status>
+    where
+        F: FnMut() -> O,
+        O: Future<Output = Result<T, Status>>,
+    {
+        let policy = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(50))
+            .with_max_delay(Duration::from_secs(1))
+            .with_max_times(8)
+            .with_jitter();
+        let remaining = self.deadline.saturating_duration_since(Instant::now());
+        let calls = call
+            .retry(policy)
+            .when(|status: &Status| status.code() == Code::Unavailable);
+        match tokio::time::timeout(remaining, calls).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Status::deadline_exceeded(
+                "the deadline passed while the call was tried",
+            )),
+        }
+    }
+}
+
+fn set(headers: &mut MetadataMap, name: &'static str, value: &str) {
+    // Every value here is bounded visible ASCII by its type.
+    if let Ok(value) = AsciiMetadataValue::try_from(value) {
+        headers.insert(name, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    fn caller() -> CallerContext {
+        CallerContext {
+            merchant: "mer_0199f0c1d2e37a4b8c5d6e7f80912a3b".parse().unwrap(),
+            actor: "svc-test".to_owned().try_into().unwrap(),
+            request: "req_0199f0c1d2e37a4b8c5d6e7f80912a3b".parse().unwrap(),
+        }
+    }
+
+    async fn attempts(code: Code, deadline: Duration) -> (u32, Code) {
+        let caller = caller();
+        let outgoing = Outgoing {
+            caller: &caller,
+            deadline: Instant::now() + deadline,
+            key: None,
+        };
+        let calls = AtomicU32::new(0);
+        let outcome: Result<(), _> = outgoing
+            .retrying(|| async {
+                calls.fetch_add(1, Ordering::Relaxed);
+                Err(Status::new(code, "no"))
+            })
+            .await;
+        (calls.load(Ordering::Relaxed), outcome.unwrap_err().code())
+    }
+
+    #[tokio::test]
+    async fn only_unavailable_is_tried_again_and_never_past_the_deadline() {
+        assert_eq!(
+            attempts(Code::FailedPrecondition, Duration::from_secs(5)).await,
+            (1, Code::FailedPrecondition)
+        );
+        let (calls, code) = attempts(Code::Unavailable, Duration::from_millis(400)).await;
+        assert!(calls > 1);
+        assert_eq!(code, Code::DeadlineExceeded);
+    }
+
+    #[test]
+    fn a_request_says_who_calls_and_until_when() {
+        let caller = caller();
+        let key = IdempotencyKey::try_from("k".to_owned()).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let request = Outgoing {
+            caller: &caller,
+            deadline,
+            key: Some(&key),
+        }
+        .request(());
+        for name in [
+            "localplus-merchant",
+            "localplus-actor",
+            "x-request-id",
+            "idempotency-key",
+            "grpc-timeout",
+        ] {
+            assert!(request.metadata().contains_key(name), "{name}");
+        }
+    }
+}

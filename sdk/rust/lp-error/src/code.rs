@@ -110,7 +110,9 @@ pub fn http_of_grpc(code: tonic::Code) -> http::StatusCode {
     use http::StatusCode as S;
     match code {
         tonic::Code::Ok => S::OK,
-        tonic::Code::InvalidArgument | tonic::Code::FailedPrecondition | tonic::Code::OutOfRange => S::BAD_REQUEST,
+        tonic::Code::InvalidArgument | tonic::Code::FailedPrecondition | tonic::Code::OutOfRange => {
+            S::BAD_REQUEST
+        }
         tonic::Code::Unauthenticated => S::UNAUTHORIZED,
         tonic::Code::PermissionDenied => S::FORBIDDEN,
         tonic::Code::NotFound => S::NOT_FOUND,
@@ -132,13 +134,19 @@ mod tests {
     fn every_code_is_an_error_on_both_wires() {
         for code in Code::ALL {
             assert_ne!(code.grpc(), tonic::Code::Ok, "{code:?}");
-            assert!(code.http().is_client_error() || code.http().is_server_error(), "{code:?}");
+            assert!(
+                code.http().is_client_error() || code.http().is_server_error(),
+                "{code:?}"
+            );
         }
     }
 
     #[test]
     fn only_our_own_faults_are_logged_as_errors() {
-        let errors: Vec<_> = Code::ALL.into_iter().filter(|c| c.log_level() == LogLevel::Error).collect();
+        let errors: Vec<_> = Code::ALL
+            .into_iter()
+            .filter(|c| c.log_level() == LogLevel::Error)
+            .collect();
         assert_eq!(errors, [Code::Internal]);
     }
 }

@@ -22,8 +22,12 @@ pub struct FieldViolation {
 }
 
 /// A failure. `message`, `fields` and `metadata` reach the client; `internal` reaches only the log.
+/// Boxed, since it travels in every `Result`.
 #[derive(Clone)]
-pub struct Error {
+pub struct Error(Box<Inner>);
+
+#[derive(Clone)]
+struct Inner {
     code: Code,
     domain: &'static str,
     reason: &'static str,
@@ -42,7 +46,7 @@ impl Error {
         reason: &'static str,
         message: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self {
+        Self(Box::new(Inner {
             code,
             domain,
             reason,
@@ -51,7 +55,7 @@ impl Error {
             metadata: HashMap::new(),
             retry_after: None,
             internal: None,
-        }
+        }))
     }
 
     /// One or more fields are wrong: INVALID_FIELD.
@@ -61,7 +65,9 @@ impl Error {
             .map(|v| format!("{}: {}", v.field, v.description))
             .collect::<Vec<_>>()
             .join("; ");
-        Self { fields, ..Self::new(Code::InvalidArgument, DOMAIN, "INVALID_FIELD", message) }
+        let mut error = Self::new(Code::InvalidArgument, DOMAIN, "INVALID_FIELD", message);
+        error.0.fields = fields;
+        error
     }
 
     /// One field is wrong: INVALID_FIELD.
@@ -74,13 +80,23 @@ impl Error {
 
     /// There is no such thing for this caller: NOT_FOUND.
     pub fn not_found(what: impl fmt::Display) -> Self {
-        Self::new(Code::NotFound, DOMAIN, "NOT_FOUND", format!("{what} was not found"))
+        Self::new(
+            Code::NotFound,
+            DOMAIN,
+            "NOT_FOUND",
+            format!("{what} was not found"),
+        )
     }
 
     /// At capacity, refused at once: OVERLOADED.
     pub fn overloaded(retry_after: Duration) -> Self {
-        Self::new(Code::ResourceExhausted, DOMAIN, "OVERLOADED", "the service is at its capacity; try again")
-            .with_retry_after(retry_after)
+        Self::new(
+            Code::ResourceExhausted,
+            DOMAIN,
+            "OVERLOADED",
+            "the service is at its capacity; try again",
+        )
+        .with_retry_after(retry_after)
     }
 
     /// A part we need cannot be reached: DEPENDENCY_UNAVAILABLE.
@@ -105,66 +121,74 @@ impl Error {
 
     /// A fault of ours; the client learns nothing but that.
     pub fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self::new(Code::Internal, DOMAIN, "INTERNAL", "an internal error; its request id is in the logs")
-            .with_internal(cause)
+        Self::new(
+            Code::Internal,
+            DOMAIN,
+            "INTERNAL",
+            "an internal error; its request id is in the logs",
+        )
+        .with_internal(cause)
     }
 
     /// With the field that is wrong.
     #[must_use]
     pub fn with_field(mut self, field: impl Into<String>, description: impl Into<String>) -> Self {
-        self.fields.push(FieldViolation { field: field.into(), description: description.into() });
+        self.0.fields.push(FieldViolation {
+            field: field.into(),
+            description: description.into(),
+        });
         self
     }
 
     /// With a fact for the client, in `google.rpc.ErrorInfo.metadata`.
     #[must_use]
     pub fn with_metadata(mut self, key: impl Into<String>, value: impl fmt::Display) -> Self {
-        self.metadata.insert(key.into(), value.to_string());
+        self.0.metadata.insert(key.into(), value.to_string());
         self
     }
 
     /// With the time after which to try again, in `google.rpc.RetryInfo`.
     #[must_use]
     pub fn with_retry_after(mut self, retry_after: Duration) -> Self {
-        self.retry_after = Some(retry_after);
+        self.0.retry_after = Some(retry_after);
         self
     }
 
     /// With a cause for the log. It never reaches the client.
     #[must_use]
     pub fn with_internal(mut self, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        self.internal = Some(Arc::from(cause.into()));
+        self.0.internal = Some(Arc::from(cause.into()));
         self
     }
 
     /// Its code.
     pub fn code(&self) -> Code {
-        self.code
+        self.0.code
     }
 
     /// Its documented reason.
     pub fn reason(&self) -> &'static str {
-        self.reason
+        self.0.reason
     }
 
     /// The sentence for the client.
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 
     /// The fields that are wrong.
     pub fn fields(&self) -> &[FieldViolation] {
-        &self.fields
+        &self.0.fields
     }
 
     /// When to try again.
     pub fn retry_after(&self) -> Option<Duration> {
-        self.retry_after
+        self.0.retry_after
     }
 
     /// The cause for the log, with its own causes.
     pub fn internal_text(&self) -> Option<String> {
-        let mut cause: Option<&dyn std::error::Error> = Some(self.internal.as_deref()?);
+        let mut cause: Option<&dyn std::error::Error> = Some(self.0.internal.as_deref()?);
         let mut text = String::new();
         while let Some(error) = cause {
             if !text.is_empty() {
@@ -177,19 +201,40 @@ impl Error {
     }
 }
 
+/// Names the field in which a value was wrong.
+pub trait InField<T> {
+    /// The value, or INVALID_FIELD with `field` and what is wrong.
+    ///
+    /// # Errors
+    /// When there is no value.
+    fn in_field(self, field: &str) -> Result<T>;
+}
+
+impl<T, E: fmt::Display> InField<T> for std::result::Result<T, E> {
+    fn in_field(self, field: &str) -> Result<T> {
+        self.map_err(|error| Error::invalid_field(field, error))
+    }
+}
+
+impl<T> InField<T> for Option<T> {
+    fn in_field(self, field: &str) -> Result<T> {
+        self.ok_or_else(|| Error::invalid_field(field, "is missing"))
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.reason, self.message)
+        write!(f, "{}: {}", self.0.reason, self.0.message)
     }
 }
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Error")
-            .field("code", &self.code)
-            .field("reason", &self.reason)
-            .field("message", &self.message)
-            .field("fields", &self.fields)
+            .field("code", &self.0.code)
+            .field("reason", &self.0.reason)
+            .field("message", &self.0.message)
+            .field("fields", &self.0.fields)
             .field("internal", &self.internal_text())
             .finish_non_exhaustive()
     }
@@ -202,19 +247,19 @@ impl From<Error> for tonic::Status {
     /// finds its internal text; a source never goes over the wire.
     fn from(error: Error) -> Self {
         let mut details = ErrorDetails::new();
-        details.set_error_info(error.reason, error.domain, error.metadata.clone());
-        if !error.fields.is_empty() {
-            let violations = error.fields.iter();
+        details.set_error_info(error.0.reason, error.0.domain, error.0.metadata.clone());
+        if !error.0.fields.is_empty() {
+            let violations = error.0.fields.iter();
             details.set_bad_request(
                 violations
                     .map(|v| tonic_types::FieldViolation::new(v.field.clone(), v.description.clone()))
                     .collect::<Vec<_>>(),
             );
         }
-        if let Some(after) = error.retry_after {
+        if let Some(after) = error.0.retry_after {
             details.set_retry_info(Some(after));
         }
-        let mut status = Self::with_error_details(error.code.grpc(), error.message.clone(), details);
+        let mut status = Self::with_error_details(error.0.code.grpc(), error.0.message.clone(), details);
         status.set_source(Arc::new(error));
         status
     }
@@ -241,9 +286,18 @@ mod tests {
             .with_metadata("limit", 7);
         let details = tonic::Status::from(error).get_error_details();
         let info = details.error_info().unwrap();
-        assert_eq!((info.reason.as_str(), info.domain.as_str()), ("INVALID_FIELD", DOMAIN));
+        assert_eq!(
+            (info.reason.as_str(), info.domain.as_str()),
+            ("INVALID_FIELD", DOMAIN)
+        );
         assert_eq!(info.metadata.get("limit").map(String::as_str), Some("7"));
-        assert_eq!(details.bad_request().unwrap().field_violations[0].field, "amount.minorUnits");
-        assert_eq!(details.retry_info().unwrap().retry_delay, Some(Duration::from_secs(2)));
+        assert_eq!(
+            details.bad_request().unwrap().field_violations[0].field,
+            "amount.minorUnits"
+        );
+        assert_eq!(
+            details.retry_info().unwrap().retry_delay,
+            Some(Duration::from_secs(2))
+        );
     }
 }

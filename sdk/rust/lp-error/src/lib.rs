@@ -12,4 +12,4 @@ mod code;
 mod error;
 
 pub use code::{Code, LogLevel, http_of_grpc};
-pub use error::{DOMAIN, Error, FieldViolation, Result};
+pub use error::{DOMAIN, Error, FieldViolation, InField, Result};

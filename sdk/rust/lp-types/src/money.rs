@@ -52,9 +52,7 @@ impl From<Amount> for i64 {
 }
 
 /// A balance or a sum: minor units of any sign. Arithmetic is checked; there is no other.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct MinorUnits(i64);
 
@@ -157,7 +155,17 @@ mod tests {
         for good in ["EUR", "PTS", "PTS_BAKERY_1", "A1"] {
             assert!(AssetCode::try_from(good.to_owned()).is_ok(), "{good}");
         }
-        for bad in ["", "E", "eur", "1EUR", "_EUR", "EU R", "EUR\0", "ABCDEFGHIJKLMNOPQ", "É1"] {
+        for bad in [
+            "",
+            "E",
+            "eur",
+            "1EUR",
+            "_EUR",
+            "EU R",
+            "EUR\0",
+            "ABCDEFGHIJKLMNOPQ",
+            "É1",
+        ] {
             assert!(AssetCode::try_from(bad.to_owned()).is_err(), "{bad}");
         }
     }

@@ -21,7 +21,9 @@ pub enum NameError {
 
 fn is_short_name(text: &str) -> bool {
     (1..=64).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._:/-".contains(&b))
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"._:/-".contains(&b))
 }
 
 fn is_key(text: &str) -> bool {
@@ -81,7 +83,11 @@ mod tests {
     fn references_are_short_ascii() {
         assert!(Reference::try_from("order/2026-11:42_a.b".to_owned()).is_ok());
         for bad in ["", "a b", "é", "a\0", "a@b", &"x".repeat(65)] {
-            assert_eq!(Reference::try_from(bad.to_owned()), Err(NameError::BadReference), "{bad}");
+            assert_eq!(
+                Reference::try_from(bad.to_owned()),
+                Err(NameError::BadReference),
+                "{bad}"
+            );
         }
     }
 
@@ -89,7 +95,11 @@ mod tests {
     fn idempotency_keys_are_visible_ascii() {
         assert!(IdempotencyKey::try_from("8e03978e-40d5-43e8-bc93-6894a57f9324".to_owned()).is_ok());
         for bad in ["", "a b", "é", "a\n", &"x".repeat(129)] {
-            assert_eq!(IdempotencyKey::try_from(bad.to_owned()), Err(NameError::BadIdempotencyKey), "{bad}");
+            assert_eq!(
+                IdempotencyKey::try_from(bad.to_owned()),
+                Err(NameError::BadIdempotencyKey),
+                "{bad}"
+            );
         }
     }
 }

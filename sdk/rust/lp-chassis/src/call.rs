@@ -1,0 +1,94 @@
+//! What a handler needs to know of a request.
+
+use std::time::Instant;
+
+use jiff::Timestamp;
+use lp_error::{Code, Error, InField, Result};
+use lp_pg::idempotency::Claim;
+use lp_types::{CallerContext, IdempotencyKey};
+use prost::Message;
+use sha2::{Digest, Sha256};
+
+/// The metadata (REST: header) that names an intended write.
+pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// Who calls, and until when an answer is of use. The request layer puts it into the request.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Who calls.
+    pub caller: CallerContext,
+    /// Until when an answer is of use.
+    pub deadline: Instant,
+}
+
+impl Call {
+    /// The call that `request` belongs to.
+    ///
+    /// # Errors
+    /// UNAUTHENTICATED when nobody calls.
+    pub fn of<M>(request: &tonic::Request<M>) -> Result<Self> {
+        request
+            .extensions()
+            .get::<Self>()
+            .cloned()
+            .ok_or_else(unauthenticated)
+    }
+}
+
+/// The refusal of a request that nobody seems to make.
+pub fn unauthenticated() -> Error {
+    Error::new(
+        Code::Unauthenticated,
+        lp_error::DOMAIN,
+        "UNAUTHENTICATED",
+        "no caller: credentials are missing or malformed",
+    )
+}
+
+/// The claim of a write: its caller, its key, and the fingerprint of what was asked.
+///
+/// # Errors
+/// IDEMPOTENCY_KEY_INVALID when the key is missing or malformed.
+pub fn claim<M: Message>(request: &tonic::Request<M>, rpc: &'static str, at: Timestamp) -> Result<Claim> {
+    let invalid = |what: &str| {
+        Error::new(
+            Code::InvalidArgument,
+            lp_error::DOMAIN,
+            "IDEMPOTENCY_KEY_INVALID",
+            format!("{IDEMPOTENCY_KEY} {what}"),
+        )
+        .with_field(IDEMPOTENCY_KEY, what.to_owned())
+    };
+    let key = request
+        .metadata()
+        .get(IDEMPOTENCY_KEY)
+        .ok_or_else(|| invalid("is missing"))?;
+    let key = key
+        .to_str()
+        .map_err(|_| invalid("must be 1 to 128 visible ASCII characters"))?;
+    let key = IdempotencyKey::try_from(key.to_owned()).map_err(|e| invalid(&e.to_string()))?;
+    // Of the message as prost writes it, so that gRPC and REST, which meet here, have one fingerprint.
+    let fingerprint = Sha256::digest(request.get_ref().encode_to_vec()).into();
+    Ok(Claim {
+        caller: Call::of(request)?.caller,
+        rpc,
+        key,
+        fingerprint,
+        at,
+    })
+}
+
+/// A text field that may be empty: `None` then.
+///
+/// # Errors
+/// INVALID_FIELD when it is neither empty nor a `T`.
+pub fn optional<T: TryFrom<String, Error: std::fmt::Display>>(
+    text: String,
+    field: &str,
+) -> Result<Option<T>> {
+    if text.is_empty() {
+        Ok(None)
+    } else {
+        T::try_from(text).in_field(field).map(Some)
+    }
+}

@@ -1,0 +1,342 @@
+//! The layer that each request passes, whether it came as gRPC or as REST: who calls, until when, whether
+//! there is room, and afterwards one log line and the metrics.
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use futures::{FutureExt as _, future::BoxFuture};
+use http::{HeaderMap, HeaderValue, Request, Response};
+use lp_config::CallerAuth;
+use lp_contracts::access::{Access, access_of};
+use lp_error::{Error, LogLevel};
+use lp_telemetry::{Counter, Gauge, Histogram, Metrics, RequestCost};
+use lp_types::{Actor, CallerContext, RequestId, time::Ambient};
+use prost_reflect::DescriptorPool;
+use tokio::sync::Semaphore;
+use tonic::{Status, body::Body};
+use tower::{Layer, Service};
+use tracing::Instrument as _;
+
+use crate::call::{Call, unauthenticated};
+
+/// The header that names a request, in and out.
+pub const REQUEST_ID: &str = "x-request-id";
+/// The header that names the merchant, where headers are trusted.
+pub const MERCHANT: &str = "localplus-merchant";
+/// The header that names who acts, where headers are trusted.
+pub const ACTOR: &str = "localplus-actor";
+
+/// How requests are received.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// How callers are known.
+    pub caller_auth: CallerAuth,
+    /// Requests under way at once.
+    pub max_in_flight: usize,
+    /// Longest time for a request.
+    pub timeout: Duration,
+}
+
+#[derive(Debug)]
+struct Shared {
+    pool: DescriptorPool,
+    policy: Policy,
+    room: Semaphore,
+    ambient: Ambient,
+    requests: Counter,
+    seconds: Histogram,
+    in_flight: Gauge,
+}
+
+/// Wraps the gRPC services of a process.
+#[derive(Debug, Clone)]
+pub struct RequestLayer(Arc<Shared>);
+
+impl RequestLayer {
+    /// For the rpcs of `pool`. Others (health, reflection) pass untouched.
+    pub fn new(pool: DescriptorPool, policy: Policy, ambient: Ambient, metrics: &Metrics) -> Self {
+        Self(Arc::new(Shared {
+            room: Semaphore::new(policy.max_in_flight),
+            pool,
+            policy,
+            ambient,
+            requests: metrics.counter("rpc_requests", "Requests answered, by rpc and gRPC code"),
+            seconds: metrics.histogram("rpc_seconds", "Time to answer, by rpc", lp_telemetry::SECONDS),
+            in_flight: metrics.gauge("rpc_in_flight", "Requests under way"),
+        }))
+    }
+}
+
+impl<S> Layer<S> for RequestLayer {
+    type Service = RequestService<S>;
+
+    fn layer(&self, inner: S) -> RequestService<S> {
+        RequestService {
+            inner,
+            shared: Arc::clone(&self.0),
+        }
+    }
+}
+
+/// See [`RequestLayer`].
+#[derive(Debug, Clone)]
+pub struct RequestService<S> {
+    inner: S,
+    shared: Arc<Shared>,
+}
+
+impl<S, B> Service<Request<B>> for RequestService<S>
+where
+    S: Service<Request<B>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<Response<Body>, S::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let ready = self.inner.clone();
+        let inner = std::mem::replace(&mut self.inner, ready);
+        let shared = Arc::clone(&self.shared);
+        match shared.rpc(request.uri().path()) {
+            Some((rpc, access)) => Box::pin(serve(shared, inner, request, rpc, access)),
+            None => {
+                let mut inner = inner;
+                inner.call(request).boxed()
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// The rpc that a path names, as `LedgerService/Earn`, and who may call it.
+    fn rpc(&self, path: &str) -> Option<(String, Option<Access>)> {
+        let (service, method) = path.strip_prefix('/')?.split_once('/')?;
+        let service = self.pool.get_service_by_name(service)?;
+        let method = service.methods().find(|m| m.name() == method)?;
+        Some((
+            format!("{}/{}", service.name(), method.name()),
+            access_of(&method),
+        ))
+    }
+
+    fn caller(&self, headers: &HeaderMap, request: RequestId) -> Result<CallerContext, Error> {
+        let CallerAuth::TrustedHeaders = self.policy.caller_auth;
+        let text = |name| headers.get(name).and_then(|v: &HeaderValue| v.to_str().ok());
+        let merchant = text(MERCHANT)
+            .and_then(|m| m.parse().ok())
+            .ok_or_else(unauthenticated)?;
+        let actor = text(ACTOR)
+            .and_then(|a| Actor::try_from(a.to_owned()).ok())
+            .ok_or_else(unauthenticated)?;
+        Ok(CallerContext {
+            merchant,
+            actor,
+            request,
+        })
+    }
+
+    fn request_id(&self, headers: &HeaderMap) -> RequestId {
+        let given = headers
+            .get(REQUEST_ID)
+            .and_then(|v| v.to_str().ok())
+            .and_then(|v| v.parse().ok());
+        given.unwrap_or_else(|| RequestId::from_uuid(self.ambient.ids.uuid()))
+    }
+}
+
+async fn serve<S, B>(
+    shared: Arc<Shared>,
+    inner: S,
+    mut request: Request<B>,
+    rpc: String,
+    access: Option<Access>,
+) -> Result<Response<Body>, S::Error>
+where
+    S: Service<Request<B>, Response = Response<Body>>,
+{
+    let started = Instant::now();
+    let id = shared.request_id(request.headers());
+    let span = tracing::info_span!("rpc", otel.name = %rpc, otel.kind = "server", request_id = %id);
+    lp_telemetry::set_parent_from(&span, request.headers());
+    async move {
+        shared.in_flight.add(1, &[]);
+        let timeout =
+            timeout_of(request.headers()).map_or(shared.policy.timeout, |t| t.min(shared.policy.timeout));
+        let caller = match &access {
+            Some(_) => shared.caller(request.headers(), id),
+            // An rpc without an access option is open to nobody.
+            None => Err(unauthenticated()),
+        };
+        let (outcome, cost) = match (shared.room.try_acquire(), &caller) {
+            (Err(_), _) => (
+                Ok(refusal(Error::overloaded(Duration::from_millis(100)))),
+                RequestCost::default(),
+            ),
+            (Ok(_), Err(error)) => (Ok(refusal(error.clone())), RequestCost::default()),
+            (Ok(_room), Ok(caller)) => {
+                let deadline = started.checked_add(timeout).unwrap_or(started);
+                request.extensions_mut().insert(Call {
+                    caller: caller.clone(),
+                    deadline,
+                });
+                lp_telemetry::measured(bounded(inner, request, timeout)).await
+            }
+        };
+        shared.in_flight.add(-1, &[]);
+        let mut response = outcome?;
+        if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+            response.headers_mut().insert(REQUEST_ID, value);
+        }
+        let code = tell(&rpc, &response, caller.ok().as_ref(), started.elapsed(), cost);
+        shared.requests.add(1, &[("rpc", &rpc), ("code", code)]);
+        shared
+            .seconds
+            .record(started.elapsed().as_secs_f64(), &[("rpc", &rpc)]);
+        Ok(response)
+    }
+    .instrument(span)
+    .await
+}
+
+/// Runs the handler until `timeout`; its panic is an INTERNAL of this request alone.
+async fn bounded<S, B>(
+    mut inner: S,
+    request: Request<B>,
+    timeout: Duration,
+) -> Result<Response<Body>, S::Error>
+where
+    S: Service<Request<B>, Response = Response<Body>>,
+{
+    let handler = AssertUnwindSafe(inner.call(request)).catch_unwind();
+    match tokio::time::timeout(timeout, handler).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(_panic)) => Ok(refusal(Error::internal("the handler panicked"))),
+        Err(_late) => Ok(refusal(Error::deadline_exceeded())),
+    }
+}
+
+fn refusal(error: Error) -> Response<Body> {
+    Status::from(error).into_http()
+}
+
+/// One line a request; returns its gRPC code's name.
+fn tell(
+    rpc: &str,
+    response: &Response<Body>,
+    caller: Option<&CallerContext>,
+    took: Duration,
+    cost: RequestCost,
+) -> &'static str {
+    // tonic leaves the status of a failed unary call in the extensions, and ours is its source.
+    let status = response.extensions().get::<Status>();
+    let error = status
+        .and_then(|s| std::error::Error::source(s))
+        .and_then(|s| s.downcast_ref::<Error>());
+    let code = name(status.map_or(tonic::Code::Ok, Status::code));
+    let level = match (status, error) {
+        (None, _) => LogLevel::Info,
+        (Some(_), Some(error)) => error.code().log_level(),
+        (Some(_), None) => LogLevel::Warn,
+    };
+    let merchant = caller.map(|c| tracing::field::display(c.merchant));
+    let actor = caller.map(|c| c.actor.as_str());
+    let request_id = caller.map(|c| tracing::field::display(c.request));
+    let outcome = error.map_or(code, Error::reason);
+    let (ms, database_ms) = (millis(took), millis(cost.database));
+    macro_rules! line {
+        ($level:ident) => {
+            tracing::$level!(
+                rpc,
+                code,
+                outcome,
+                merchant,
+                actor,
+                request_id,
+                duration_ms = ms,
+                database_ms,
+                queries = cost.queries,
+                cause = error.and_then(Error::internal_text),
+                "request"
+            )
+        };
+    }
+    match level {
+        LogLevel::Info => line!(info),
+        LogLevel::Warn => line!(warn),
+        LogLevel::Error => line!(error),
+    }
+    code
+}
+
+fn millis(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+fn name(code: tonic::Code) -> &'static str {
+    match code {
+        tonic::Code::Ok => "OK",
+        tonic::Code::Cancelled => "CANCELLED",
+        tonic::Code::Unknown => "UNKNOWN",
+        tonic::Code::InvalidArgument => "INVALID_ARGUMENT",
+        tonic::Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        tonic::Code::NotFound => "NOT_FOUND",
+        tonic::Code::AlreadyExists => "ALREADY_EXISTS",
+        tonic::Code::PermissionDenied => "PERMISSION_DENIED",
+        tonic::Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        tonic::Code::FailedPrecondition => "FAILED_PRECONDITION",
+        tonic::Code::Aborted => "ABORTED",
+        tonic::Code::OutOfRange => "OUT_OF_RANGE",
+        tonic::Code::Unimplemented => "UNIMPLEMENTED",
+        tonic::Code::Internal => "INTERNAL",
+        tonic::Code::Unavailable => "UNAVAILABLE",
+        tonic::Code::DataLoss => "DATA_LOSS",
+        tonic::Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+/// The caller's own limit: `grpc-timeout`, up to eight digits and a unit
+/// (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
+fn timeout_of(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let number: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
+    match unit {
+        "H" => Some(Duration::from_secs(number.saturating_mul(3_600))),
+        "M" => Some(Duration::from_secs(number.saturating_mul(60))),
+        "S" => Some(Duration::from_secs(number)),
+        "m" => Some(Duration::from_millis(number)),
+        "u" => Some(Duration::from_micros(number)),
+        "n" => Some(Duration::from_nanos(number)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grpc_timeouts_are_digits_and_a_unit() {
+        let parse = |text: &'static str| {
+            timeout_of(&HeaderMap::from_iter([(
+                "grpc-timeout".parse().unwrap(),
+                HeaderValue::from_static(text),
+            )]))
+        };
+        assert_eq!(parse("250m"), Some(Duration::from_millis(250)));
+        assert_eq!(parse("2S"), Some(Duration::from_secs(2)));
+        for bad in ["", "m", "123456789m", "1x", "-1m"] {
+            assert_eq!(parse(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Groups of settings that services share.
+
+use std::net::SocketAddr;
+
+use clap::{Args, ValueEnum};
+
+use crate::SecretUrl;
+
+/// How callers are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CallerAuth {
+    /// The headers `localplus-merchant` and `localplus-actor` are believed. Only where nobody but an
+    /// authenticating gateway can reach the service.
+    TrustedHeaders,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For a person at a terminal.
+    Text,
+}
+
+/// How far TLS to PostgreSQL goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SslMode {
+    /// Never.
+    Disable,
+    /// If the server offers it.
+    Prefer,
+    /// Always, whoever the server is.
+    Require,
+    /// Always, with the certificate and the host name checked.
+    VerifyFull,
+}
+
+/// Where and how a service serves.
+#[derive(Debug, Clone, Args)]
+pub struct Serve {
+    /// Address for gRPC, host:port.
+    #[arg(long, env = "GRPC_ADDR")]
+    pub grpc_addr: SocketAddr,
+    /// Address for REST, /metrics and /healthz, host:port.
+    #[arg(long, env = "HTTP_ADDR")]
+    pub http_addr: SocketAddr,
+    /// How callers are known.
+    #[arg(long, env = "CALLER_AUTH", value_enum)]
+    pub caller_auth: CallerAuth,
+    /// Requests under way at once; one more is refused with OVERLOADED.
+    #[arg(long, env = "MAX_IN_FLIGHT", default_value_t = 2_048)]
+    pub max_in_flight: usize,
+    /// Longest time for a request, in milliseconds; a caller's shorter deadline holds.
+    #[arg(long, env = "REQUEST_TIMEOUT_MS", default_value_t = 10_000)]
+    pub request_timeout_ms: u64,
+    /// Time between "not ready" and the closing of the listeners, in milliseconds: clients learn of it.
+    #[arg(long, env = "DRAIN_DELAY_MS", default_value_t = 0)]
+    pub drain_delay_ms: u64,
+    /// Longest time for requests under way to finish after SIGTERM, in milliseconds.
+    #[arg(long, env = "DRAIN_TIMEOUT_MS", default_value_t = 20_000)]
+    pub drain_timeout_ms: u64,
+}
+
+/// What a service tells about itself.
+#[derive(Debug, Clone, Args)]
+pub struct Telemetry {
+    /// How log lines look.
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value = "json")]
+    pub log_format: LogFormat,
+    /// Which lines are written, as `tracing` filters say it.
+    #[arg(long, env = "LOG_FILTER", default_value = "info")]
+    pub log_filter: String,
+    /// Where traces, metrics and logs go over OTLP/gRPC; absent: nowhere.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    pub otel_exporter_otlp_endpoint: Option<String>,
+}
+
+/// The service's own schema, under the role that serves.
+#[derive(Debug, Clone, Args)]
+pub struct Database {
+    /// PostgreSQL under the role that serves; PgBouncer in transaction mode will do.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: SecretUrl,
+    /// PostgreSQL itself, for what needs a session (poster, relay); absent: DATABASE_URL.
+    #[arg(long, env = "DATABASE_DIRECT_URL", hide_env_values = true)]
+    pub database_direct_url: Option<SecretUrl>,
+    /// The schema that holds the service's tables.
+    #[arg(long, env = "DATABASE_SCHEMA")]
+    pub database_schema: String,
+    /// How far TLS goes.
+    #[arg(long, env = "DATABASE_SSL_MODE", value_enum, default_value = "prefer")]
+    pub database_ssl_mode: SslMode,
+    /// Connections in the pool at most.
+    #[arg(long, env = "DATABASE_MAX_CONNECTIONS", default_value_t = 16)]
+    pub database_max_connections: u32,
+}
+
+/// The role that owns the schema and migrates it.
+#[derive(Debug, Clone, Args)]
+pub struct Owner {
+    /// PostgreSQL itself under the role that owns the schema.
+    #[arg(long, env = "MIGRATION_DATABASE_URL", hide_env_values = true)]
+    pub migration_database_url: SecretUrl,
+}
+
+/// The role that makes databases and roles.
+#[derive(Debug, Clone, Args)]
+pub struct Admin {
+    /// PostgreSQL itself under a role that may create databases and roles.
+    #[arg(long, env = "ADMIN_DATABASE_URL", hide_env_values = true)]
+    pub admin_database_url: SecretUrl,
+}
+
+/// Kafka.
+#[derive(Debug, Clone, Args)]
+pub struct Kafka {
+    /// Brokers to ask first, host:port, separated by commas.
+    #[arg(long, env = "KAFKA_BROKERS")]
+    pub kafka_brokers: String,
+    /// Stands before every topic and consumer group, so that fleets can share a cluster.
+    #[arg(long, env = "KAFKA_PREFIX", default_value = "")]
+    pub kafka_prefix: String,
+    /// Copies of each partition that `migrate` asks for.
+    #[arg(long, env = "KAFKA_REPLICATION", default_value_t = 1)]
+    pub kafka_replication: i32,
+}
+
+/// Valkey.
+#[derive(Debug, Clone, Args)]
+pub struct Valkey {
+    /// Valkey, redis:// or rediss://.
+    #[arg(long, env = "VALKEY_URL", hide_env_values = true)]
+    pub valkey_url: SecretUrl,
+    /// Stands before every key, so that fleets can share a server.
+    #[arg(long, env = "VALKEY_PREFIX", default_value = "")]
+    pub valkey_prefix: String,
+}
+
+/// What every service of the fleet needs.
+#[derive(Debug, Clone, Args)]
+pub struct Common {
+    /// Where and how it serves.
+    #[command(flatten)]
+    pub serve: Serve,
+    /// What it tells about itself.
+    #[command(flatten)]
+    pub telemetry: Telemetry,
+    /// Its own schema.
+    #[command(flatten)]
+    pub database: Database,
+    /// Its events.
+    #[command(flatten)]
+    pub kafka: Kafka,
+}

@@ -1,0 +1,7 @@
+//! On real Kafka and PostgreSQL: `cargo xtask test`.
+
+mod consumer;
+mod failures;
+mod producer;
+mod support;
+mod topics;

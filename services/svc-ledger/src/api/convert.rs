@@ -1,0 +1,207 @@
+//! Between the contract's messages and the domain's types.
+
+use ledger_domain::{AccountType, Asset, AssetKind, Direction, Limits, NewEntry, PostedEntry};
+use lp_contracts::{common::v1::Money, ledger::v1, time::to_wire, token::ConsistencyToken};
+use lp_error::{Error, InField, Result};
+use lp_types::{AccountId, Amount, AssetCode, MinorUnits, TransactionId};
+
+use crate::infrastructure::{
+    events::{account_type, direction, kind},
+    postgres::{
+        accounts::AccountRecord,
+        transactions::{HistoryEntry, PostedTransaction},
+    },
+};
+
+pub(super) fn account_id(text: &str, field: &str) -> Result<AccountId> {
+    text.parse().in_field(field)
+}
+
+/// An amount and its asset, from the field `field`.
+pub(super) fn money(money: Option<Money>, field: &str) -> Result<(Amount, AssetCode)> {
+    let money = money.in_field(field)?;
+    let amount = Amount::try_from(money.minor_units).in_field(&format!("{field}.minorUnits"))?;
+    let asset = AssetCode::try_from(money.asset_code).in_field(&format!("{field}.assetCode"))?;
+    Ok((amount, asset))
+}
+
+pub(super) fn new_entries(entries: Vec<v1::NewEntry>) -> Result<Vec<NewEntry>> {
+    if entries.len() > ledger_domain::MAX_ENTRIES {
+        return Err(Error::invalid_field(
+            "entries",
+            ledger_domain::Invalid::EntryCount,
+        ));
+    }
+    let entry = |(index, entry): (usize, v1::NewEntry)| {
+        let side = match entry.direction() {
+            v1::Direction::Debit => Direction::Debit,
+            v1::Direction::Credit => Direction::Credit,
+            v1::Direction::Unspecified => {
+                return Err(Error::invalid_field(
+                    format!("entries[{index}].direction"),
+                    "must be DEBIT or CREDIT",
+                ));
+            }
+        };
+        let (amount, asset) = money(entry.amount, &format!("entries[{index}].amount"))?;
+        let account = account_id(&entry.account_id, &format!("entries[{index}].accountId"))?;
+        Ok(NewEntry {
+            account,
+            direction: side,
+            amount,
+            asset,
+        })
+    };
+    entries.into_iter().enumerate().map(entry).collect()
+}
+
+pub(super) fn account_type_of(account_type: v1::AccountType) -> Result<AccountType> {
+    match account_type {
+        v1::AccountType::Customer => Ok(AccountType::Customer),
+        v1::AccountType::Issuance => Ok(AccountType::Issuance),
+        v1::AccountType::Redemption => Ok(AccountType::Redemption),
+        v1::AccountType::External => Ok(AccountType::External),
+        v1::AccountType::Unspecified => Err(Error::invalid_field("type", "must be one of the account types")),
+    }
+}
+
+pub(super) fn limits(account_type: AccountType, min: Option<i64>, max: Option<i64>) -> Result<Limits> {
+    let min = min.map(MinorUnits::new).or(account_type.default_limits().min);
+    let max = max.map(MinorUnits::new);
+    // The account opens empty: zero must be allowed.
+    if min.is_some_and(|min| min > MinorUnits::ZERO) {
+        return Err(Error::invalid_field(
+            "minBalance",
+            "must be at most zero: accounts open empty",
+        ));
+    }
+    if max.is_some_and(|max| max < MinorUnits::ZERO) {
+        return Err(Error::invalid_field(
+            "maxBalance",
+            "must be at least zero: accounts open empty",
+        ));
+    }
+    Ok(Limits { min, max })
+}
+
+pub(super) fn asset(asset: &Asset) -> v1::Asset {
+    let (kind, points) = match asset.kind {
+        AssetKind::Currency => (v1::AssetKind::Currency, None),
+        AssetKind::Points(points) => (v1::AssetKind::Points, Some(points)),
+    };
+    v1::Asset {
+        code: asset.code.as_str().to_owned(),
+        kind: kind.into(),
+        exponent: asset.exponent.into(),
+        issuance_account_id: points.map(|p| p.issuance.to_string()).unwrap_or_default(),
+        redemption_account_id: points.map(|p| p.redemption.to_string()).unwrap_or_default(),
+        created_at: Some(to_wire(asset.created_at)),
+    }
+}
+
+fn wire_money(minor_units: MinorUnits, asset: &AssetCode) -> Option<Money> {
+    Some(Money {
+        minor_units: minor_units.get(),
+        asset_code: asset.as_str().to_owned(),
+    })
+}
+
+pub(super) fn balance(record: &AccountRecord, epoch: i64) -> Result<v1::Balance> {
+    let account = &record.account;
+    let held = account
+        .balance()
+        .ok_or_else(|| Error::internal(format!("{} is out of range", account.id)))?;
+    let token = ConsistencyToken {
+        account: account.id,
+        epoch,
+        sequence: account.sequence,
+    };
+    Ok(v1::Balance {
+        account_id: account.id.to_string(),
+        balance: wire_money(held, &account.asset),
+        sequence: account.sequence,
+        posted_at: account.posted_at.map(to_wire),
+        consistency_token: token.encode(),
+    })
+}
+
+pub(super) fn account(record: &AccountRecord, epoch: i64) -> Result<v1::Account> {
+    let account = &record.account;
+    Ok(v1::Account {
+        account_id: account.id.to_string(),
+        asset_code: account.asset.as_str().to_owned(),
+        r#type: account_type(account.account_type).into(),
+        normal_balance: direction(account.account_type.normal_balance()).into(),
+        min_balance: account.limits.min.map(MinorUnits::get),
+        max_balance: account.limits.max.map(MinorUnits::get),
+        reference: record
+            .reference
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        balance: Some(balance(record, epoch)?),
+        posted_debits: account.posted_debits.get(),
+        posted_credits: account.posted_credits.get(),
+        created_at: Some(to_wire(record.created_at)),
+    })
+}
+
+fn entry(id: TransactionId, posted_at: jiff::Timestamp, entry: &PostedEntry) -> v1::Entry {
+    v1::Entry {
+        transaction_id: id.to_string(),
+        line: entry.line.into(),
+        account_id: entry.account.to_string(),
+        direction: direction(entry.direction).into(),
+        amount: wire_money(MinorUnits::new(entry.amount.get()), &entry.asset),
+        account_sequence: entry.account_sequence,
+        balance_after: entry.balance_after.get(),
+        posted_at: Some(to_wire(posted_at)),
+    }
+}
+
+pub(super) fn history_entry(of: &HistoryEntry) -> v1::Entry {
+    entry(of.transaction, of.posted_at, &of.entry)
+}
+
+pub(super) fn transaction(posted: &PostedTransaction) -> v1::Transaction {
+    v1::Transaction {
+        transaction_id: posted.id.to_string(),
+        kind: kind(posted.kind).into(),
+        reference: posted
+            .reference
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        entries: posted
+            .entries
+            .iter()
+            .map(|e| entry(posted.id, posted.posted_at, e))
+            .collect(),
+        posted_at: Some(to_wire(posted.posted_at)),
+    }
+}
+
+/// Each touched account after the transaction, in order of first entry.
+pub(super) fn balances_after(posted: &PostedTransaction, epoch: i64) -> Vec<v1::Balance> {
+    let mut balances: Vec<(AccountId, v1::Balance)> = Vec::new();
+    for entry in &posted.entries {
+        let token = ConsistencyToken {
+            account: entry.account,
+            epoch,
+            sequence: entry.account_sequence,
+        };
+        let balance = v1::Balance {
+            account_id: entry.account.to_string(),
+            balance: wire_money(entry.balance_after, &entry.asset),
+            sequence: entry.account_sequence,
+            posted_at: Some(to_wire(posted.posted_at)),
+            consistency_token: token.encode(),
+        };
+        // An account's last entry tells what it holds afterwards.
+        match balances.iter_mut().find(|(id, _)| *id == entry.account) {
+            Some((_, standing)) => *standing = balance,
+            None => balances.push((entry.account, balance)),
+        }
+    }
+    balances.into_iter().map(|(_, balance)| balance).collect()
+}

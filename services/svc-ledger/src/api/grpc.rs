@@ -1,0 +1,301 @@
+//! The rpcs of `LedgerService`.
+
+use ledger_domain::NewTransaction;
+use lp_chassis::{
+    Call,
+    call::{claim, optional},
+    page::Page,
+};
+use lp_contracts::ledger::v1::{self, ledger_service_server::LedgerService};
+use lp_error::{Error, InField, Result};
+use lp_pg::Database;
+use lp_types::{AccountId, AssetCode, Reference, TransactionId, time::Ambient};
+use prost::Message;
+use tonic::{Request, Response, Status};
+
+use super::{convert, errors};
+use crate::{
+    application::{
+        create_account::{self, NewAccount, create_account},
+        create_asset::{self, NewAsset, create_asset},
+        post_transaction::{Queue, Verdict, Wanted},
+        read::{self, Slice},
+    },
+    infrastructure::postgres::{accounts::AccountRecord, transactions::PostedTransaction},
+};
+
+type Answer<T> = std::result::Result<Response<T>, Status>;
+
+/// The handlers.
+#[derive(Debug)]
+pub struct LedgerApi {
+    database: Database,
+    ambient: Ambient,
+    queue: Queue,
+}
+
+impl LedgerApi {
+    /// Reads from `database`, writes through `queue`.
+    pub fn new(database: Database, ambient: Ambient, queue: Queue) -> Self {
+        Self {
+            database,
+            ambient,
+            queue,
+        }
+    }
+
+    /// Posts, and turns the verdict into an answer.
+    async fn post<M: Message>(
+        &self,
+        request: &Request<M>,
+        rpc: &'static str,
+        transaction: NewTransaction,
+        reference: String,
+    ) -> Result<(PostedTransaction, i64)> {
+        let wanted = Wanted {
+            claim: claim(request, rpc, self.ambient.clock.now())?,
+            transaction,
+            reference: optional::<Reference>(reference, "reference")?,
+            traceparent: lp_telemetry::current_traceparent(),
+        };
+        match self.queue.post(wanted).await? {
+            Verdict::Posted { transaction, epoch } => Ok((transaction, epoch)),
+            Verdict::Refused(refusal) => Err(errors::refused(&refusal)),
+            Verdict::KeyReused => Err(lp_pg::idempotency::reused()),
+        }
+    }
+
+    async fn account(&self, call: &Call, id: &str) -> Result<(AccountRecord, i64)> {
+        let id = convert::account_id(id, "accountId")?;
+        let found = read::account(&self.database, call.caller.merchant, id).await?;
+        found.ok_or_else(|| errors::unknown_account(id, "accountId"))
+    }
+}
+
+/// The customer's account after an Earn or Burn.
+fn customers_balance(posted: &PostedTransaction, epoch: i64, account: AccountId) -> Option<v1::Balance> {
+    let account = account.to_string();
+    convert::balances_after(posted, epoch)
+        .into_iter()
+        .find(|b| b.account_id == account)
+}
+
+#[tonic::async_trait]
+impl LedgerService for LedgerApi {
+    async fn create_asset(
+        &self,
+        request: Request<v1::CreateAssetRequest>,
+    ) -> Answer<v1::CreateAssetResponse> {
+        let claim = claim(&request, "CreateAsset", self.ambient.clock.now())?;
+        let wanted = request.into_inner();
+        let points = match wanted.kind() {
+            v1::AssetKind::Points => true,
+            v1::AssetKind::Currency => false,
+            v1::AssetKind::Unspecified => {
+                return Err(Error::invalid_field("kind", "must be CURRENCY or POINTS").into());
+            }
+        };
+        let exponent = u8::try_from(wanted.exponent).ok().filter(|e| *e <= 8);
+        let exponent = exponent.ok_or("must be 0 to 8").in_field("exponent")?;
+        let code = AssetCode::try_from(wanted.code).in_field("code")?;
+        match create_asset(
+            &self.database,
+            &self.ambient,
+            claim,
+            NewAsset {
+                code,
+                points,
+                exponent,
+            },
+        )
+        .await?
+        {
+            create_asset::Answer::Created(asset) => Ok(Response::new(v1::CreateAssetResponse {
+                asset: Some(convert::asset(&asset)),
+            })),
+            create_asset::Answer::CodeTaken => Err(errors::asset_taken().into()),
+        }
+    }
+
+    async fn get_asset(&self, request: Request<v1::GetAssetRequest>) -> Answer<v1::GetAssetResponse> {
+        let call = Call::of(&request)?;
+        let code = AssetCode::try_from(request.into_inner().code).in_field("code")?;
+        let asset = read::asset(&self.database, call.caller.merchant, &code).await?;
+        let asset = asset.ok_or_else(|| errors::unknown_asset(&code, "code"))?;
+        Ok(Response::new(v1::GetAssetResponse {
+            asset: Some(convert::asset(&asset)),
+        }))
+    }
+
+    async fn create_account(
+        &self,
+        request: Request<v1::CreateAccountRequest>,
+    ) -> Answer<v1::CreateAccountResponse> {
+        let claim = claim(&request, "CreateAccount", self.ambient.clock.now())?;
+        let merchant = claim.caller.merchant;
+        let wanted = request.into_inner();
+        let account_type = convert::account_type_of(wanted.r#type())?;
+        let new = NewAccount {
+            account_type,
+            limits: convert::limits(account_type, wanted.min_balance, wanted.max_balance)?,
+            asset: AssetCode::try_from(wanted.asset_code).in_field("assetCode")?,
+            reference: optional::<Reference>(wanted.reference, "reference")?,
+        };
+        match create_account(&self.database, &self.ambient, claim, new).await? {
+            create_account::Answer::Opened(opened) => {
+                // Empty, whatever happened since: it is the answer of the first call. Sequence 0 is in every
+                // epoch the beginning.
+                let account = convert::account(&opened.record(merchant), 1)?;
+                Ok(Response::new(v1::CreateAccountResponse {
+                    account: Some(account),
+                }))
+            }
+            create_account::Answer::UnknownAsset(asset) => {
+                Err(errors::unknown_asset(&asset, "assetCode").into())
+            }
+            create_account::Answer::ReferenceTaken(reference) => {
+                Err(errors::reference_taken(&reference).into())
+            }
+        }
+    }
+
+    async fn get_account(&self, request: Request<v1::GetAccountRequest>) -> Answer<v1::GetAccountResponse> {
+        let call = Call::of(&request)?;
+        let (record, epoch) = self.account(&call, &request.get_ref().account_id).await?;
+        let account = convert::account(&record, epoch)?;
+        Ok(Response::new(v1::GetAccountResponse {
+            account: Some(account),
+        }))
+    }
+
+    async fn create_transaction(
+        &self,
+        request: Request<v1::CreateTransactionRequest>,
+    ) -> Answer<v1::CreateTransactionResponse> {
+        let wanted = request.get_ref().clone();
+        let entries = convert::new_entries(wanted.entries)?;
+        let transaction = NewTransaction::general(entries).map_err(|invalid| errors::invalid(&invalid))?;
+        let (posted, epoch) = self
+            .post(&request, "CreateTransaction", transaction, wanted.reference)
+            .await?;
+        Ok(Response::new(v1::CreateTransactionResponse {
+            balances: convert::balances_after(&posted, epoch),
+            transaction: Some(convert::transaction(&posted)),
+        }))
+    }
+
+    async fn earn(&self, request: Request<v1::EarnRequest>) -> Answer<v1::EarnResponse> {
+        let wanted = request.get_ref().clone();
+        let account = convert::account_id(&wanted.account_id, "accountId")?;
+        let (amount, asset) = convert::money(wanted.amount, "amount")?;
+        let earn = NewTransaction::Earn {
+            account,
+            amount,
+            asset,
+        };
+        let (posted, epoch) = self.post(&request, "Earn", earn, wanted.reference).await?;
+        Ok(Response::new(v1::EarnResponse {
+            balance: customers_balance(&posted, epoch, account),
+            transaction: Some(convert::transaction(&posted)),
+        }))
+    }
+
+    async fn burn(&self, request: Request<v1::BurnRequest>) -> Answer<v1::BurnResponse> {
+        let wanted = request.get_ref().clone();
+        let account = convert::account_id(&wanted.account_id, "accountId")?;
+        let (amount, asset) = convert::money(wanted.amount, "amount")?;
+        let burn = NewTransaction::Burn {
+            account,
+            amount,
+            asset,
+        };
+        let (posted, epoch) = self.post(&request, "Burn", burn, wanted.reference).await?;
+        Ok(Response::new(v1::BurnResponse {
+            balance: customers_balance(&posted, epoch, account),
+            transaction: Some(convert::transaction(&posted)),
+        }))
+    }
+
+    async fn get_transaction(
+        &self,
+        request: Request<v1::GetTransactionRequest>,
+    ) -> Answer<v1::GetTransactionResponse> {
+        let call = Call::of(&request)?;
+        let id: TransactionId = request
+            .get_ref()
+            .transaction_id
+            .parse()
+            .in_field("transactionId")?;
+        let found = read::transaction(&self.database, call.caller.merchant, id).await?;
+        let posted =
+            found.ok_or_else(|| Error::not_found(id).with_field("transactionId", "no such transaction"))?;
+        Ok(Response::new(v1::GetTransactionResponse {
+            transaction: Some(convert::transaction(&posted)),
+        }))
+    }
+
+    async fn list_transactions(
+        &self,
+        request: Request<v1::ListTransactionsRequest>,
+    ) -> Answer<v1::ListTransactionsResponse> {
+        let merchant = Call::of(&request)?.caller.merchant;
+        let mut wanted = request.into_inner();
+        let page = Page::open(wanted.page.take(), "ListTransactions", &wanted)?;
+        let reference = optional::<Reference>(wanted.reference, "reference")?;
+        let (rows, next) = if wanted.account_id.is_empty() {
+            let slice = Slice {
+                before: page.cursor()?,
+                limit: page.limit(),
+            };
+            let mut rows = read::transactions(&self.database, merchant, reference.as_ref(), slice).await?;
+            let next = page.close(&mut rows, |t| t.id.to_string());
+            (rows, next)
+        } else {
+            if reference.is_some() {
+                return Err(Error::invalid_field("reference", "cannot be combined with accountId").into());
+            }
+            let account = convert::account_id(&wanted.account_id, "accountId")?;
+            let slice = Slice {
+                before: page.cursor()?,
+                limit: page.limit(),
+            };
+            let mut rows = read::transactions_of_account(&self.database, merchant, account, slice).await?;
+            let next = page.close(&mut rows, |(_, sequence)| sequence.to_string());
+            (rows.into_iter().map(|(t, _)| t).collect(), next)
+        };
+        Ok(Response::new(v1::ListTransactionsResponse {
+            transactions: rows.iter().map(convert::transaction).collect(),
+            page: Some(next),
+        }))
+    }
+
+    async fn get_balance(&self, request: Request<v1::GetBalanceRequest>) -> Answer<v1::GetBalanceResponse> {
+        let call = Call::of(&request)?;
+        let (record, epoch) = self.account(&call, &request.get_ref().account_id).await?;
+        let balance = convert::balance(&record, epoch)?;
+        Ok(Response::new(v1::GetBalanceResponse {
+            balance: Some(balance),
+        }))
+    }
+
+    async fn list_entries(
+        &self,
+        request: Request<v1::ListEntriesRequest>,
+    ) -> Answer<v1::ListEntriesResponse> {
+        let merchant = Call::of(&request)?.caller.merchant;
+        let mut wanted = request.into_inner();
+        let page = Page::open(wanted.page.take(), "ListEntries", &wanted)?;
+        let account = convert::account_id(&wanted.account_id, "accountId")?;
+        let slice = Slice {
+            before: page.cursor()?,
+            limit: page.limit(),
+        };
+        let found = read::entries(&self.database, merchant, account, slice).await?;
+        let mut rows = found.ok_or_else(|| errors::unknown_account(account, "accountId"))?;
+        let next = page.close(&mut rows, |row| row.entry.account_sequence.to_string());
+        Ok(Response::new(v1::ListEntriesResponse {
+            entries: rows.iter().map(convert::history_entry).collect(),
+            page: Some(next),
+        }))
+    }
+}

@@ -1,0 +1,256 @@
+//! Group commit: requests wait in a bounded queue, and one poster takes what waits and posts it in one
+//! PostgreSQL transaction. Each caller gets its own verdict; one refusal leaves its neighbours alone.
+
+use std::{collections::HashMap, time::Duration};
+
+use lp_pg::{Database, Failure};
+use lp_telemetry::{Gauge, Histogram, Metrics};
+use lp_types::time::Ambient;
+use sqlx::PgConnection;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep},
+};
+use tracing::{error, warn};
+
+pub use crate::infrastructure::postgres::posting::{Verdict, Wanted};
+use crate::infrastructure::postgres::{epoch, posting::post_batch};
+
+/// Requests that may wait; one more is refused at once.
+const QUEUE: usize = 4_096;
+/// Requests in one PostgreSQL transaction at most.
+const BATCH: usize = 256;
+/// How often a batch is tried while the database is away or another transaction is in the way.
+const ATTEMPTS: u32 = 4;
+const RETRY_AFTER: Duration = Duration::from_millis(100);
+
+struct Waiting {
+    wanted: Wanted,
+    since: Instant,
+    answer: oneshot::Sender<lp_error::Result<Verdict>>,
+}
+
+/// Where requests queue up for the poster.
+#[derive(Clone, Debug)]
+pub struct Queue {
+    sender: mpsc::Sender<Waiting>,
+}
+
+impl std::fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Waiting").finish_non_exhaustive()
+    }
+}
+
+/// Posts what waits in its [`Queue`]. One task; several replicas of the service are kept apart by row locks.
+pub struct Poster {
+    receiver: mpsc::Receiver<Waiting>,
+    database: Database,
+    ambient: Ambient,
+    wake_relay: lp_outbox::Wake,
+    session: Option<Session>,
+    measures: Measures,
+}
+
+impl std::fmt::Debug for Poster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Poster").finish_non_exhaustive()
+    }
+}
+
+struct Measures {
+    depth: Gauge,
+    batch: Histogram,
+    waited: Histogram,
+}
+
+/// A queue and its poster.
+pub fn poster(
+    database: Database,
+    ambient: Ambient,
+    wake_relay: lp_outbox::Wake,
+    metrics: &Metrics,
+) -> (Queue, Poster) {
+    let (sender, receiver) = mpsc::channel(QUEUE);
+    let measures = Measures {
+        depth: metrics.gauge("ledger_poster_queue_depth", "Requests that wait for the poster"),
+        batch: metrics.histogram(
+            "ledger_poster_batch_size",
+            "Requests in one commit",
+            lp_telemetry::COUNTS,
+        ),
+        waited: metrics.histogram(
+            "ledger_poster_wait_seconds",
+            "Time from the queue to the batch",
+            lp_telemetry::SECONDS,
+        ),
+    };
+    (
+        Queue { sender },
+        Poster {
+            receiver,
+            database,
+            ambient,
+            wake_relay,
+            session: None,
+            measures,
+        },
+    )
+}
+
+impl Queue {
+    /// Queues a transaction and waits for its verdict. A caller that goes away before its batch begins posts
+    /// nothing.
+    ///
+    /// # Errors
+    /// OVERLOADED at once when the queue is full; DEPENDENCY_UNAVAILABLE when the database is away.
+    pub async fn post(&self, wanted: Wanted) -> lp_error::Result<Verdict> {
+        let (answer, verdict) = oneshot::channel();
+        let waiting = Waiting {
+            wanted,
+            since: Instant::now(),
+            answer,
+        };
+        self.sender.try_send(waiting).map_err(|refused| match refused {
+            mpsc::error::TrySendError::Full(_) => lp_error::Error::overloaded(RETRY_AFTER),
+            mpsc::error::TrySendError::Closed(_) => lp_error::Error::unavailable("the poster"),
+        })?;
+        verdict
+            .await
+            .map_err(|_| lp_error::Error::unavailable("the poster"))?
+    }
+}
+
+impl Poster {
+    /// Posts until every [`Queue`] is gone and what waited was answered.
+    pub async fn run(mut self) {
+        let mut waiting = Vec::with_capacity(BATCH);
+        while self.receiver.recv_many(&mut waiting, BATCH).await > 0 {
+            self.measures
+                .depth
+                .set(i64::try_from(self.receiver.len()).unwrap_or(i64::MAX), &[]);
+            self.serve(waiting.drain(..).filter(|w| !w.answer.is_closed()).collect())
+                .await;
+        }
+    }
+
+    async fn serve(&mut self, waiting: Vec<Waiting>) {
+        // Keys in a batch are all different: the same key again gets the answer of the first.
+        let mut leaders: Vec<Waiting> = Vec::with_capacity(waiting.len());
+        let mut followers: Vec<(usize, Waiting)> = Vec::new();
+        let mut by_key = HashMap::new();
+        for one in waiting {
+            self.measures
+                .waited
+                .record(one.since.elapsed().as_secs_f64(), &[]);
+            let claim = &one.wanted.claim;
+            let key = (claim.caller.merchant, claim.rpc, claim.key.clone());
+            match by_key.get(&key) {
+                Some(leader) => followers.push((*leader, one)),
+                None => {
+                    by_key.insert(key, leaders.len());
+                    leaders.push(one);
+                }
+            }
+        }
+        if leaders.is_empty() {
+            return;
+        }
+        self.measures
+            .batch
+            .record(f64::from(u32::try_from(leaders.len()).unwrap_or(u32::MAX)), &[]);
+
+        let wanted: Vec<&Wanted> = leaders.iter().map(|w| &w.wanted).collect();
+        let verdicts = self.post(&wanted).await;
+        for (leader, follower) in followers {
+            let same = leaders.get(leader).map(|l| l.wanted.claim.fingerprint)
+                == Some(follower.wanted.claim.fingerprint);
+            let verdict = match verdicts.get(leader) {
+                Some(Ok(_)) if !same => Ok(Verdict::KeyReused),
+                Some(verdict) => verdict.clone(),
+                None => Err(lp_error::Error::unavailable("the poster")),
+            };
+            let _ = follower.answer.send(verdict);
+        }
+        for (leader, verdict) in leaders.into_iter().zip(verdicts) {
+            // The caller may have gone; the answer stands under its key.
+            let _ = leader.answer.send(verdict);
+        }
+        self.wake_relay.wake();
+    }
+
+    /// Posts `batch`; where the data of one breaks a rule of the database, halves it until that one is alone,
+    /// so that it cannot fail its neighbours. Order of arrival holds.
+    async fn post(&mut self, batch: &[&Wanted]) -> Vec<lp_error::Result<Verdict>> {
+        let mut verdicts = Vec::with_capacity(batch.len());
+        let mut parts = vec![batch];
+        while let Some(part) = parts.pop() {
+            match self.attempt(part).await {
+                Ok(posted) => verdicts.extend(posted.into_iter().map(Ok)),
+                Err(failure) if failure.failure() == Failure::BadData && part.len() > 1 => {
+                    let (earlier, later) = part.split_at(part.len() / 2);
+                    parts.push(later);
+                    parts.push(earlier);
+                }
+                Err(failure) => {
+                    if failure.failure() == Failure::BadData || failure.failure() == Failure::Fault {
+                        error!(error = %failure, constraint = failure.constraint(), "a batch was refused by the database");
+                    }
+                    let error = lp_error::Error::from(failure);
+                    verdicts.extend(part.iter().map(|_| Err(error.clone())));
+                }
+            }
+        }
+        verdicts
+    }
+
+    /// One batch, again while the database is away for a moment. The same keys make that safe even when a
+    /// commit was lost on its way: what was posted is found under its key.
+    async fn attempt(&mut self, batch: &[&Wanted]) -> lp_pg::Result<Vec<Verdict>> {
+        let mut delay = RETRY_AFTER;
+        for _ in 1..ATTEMPTS {
+            match self.once(batch).await {
+                Ok(verdicts) => return Ok(verdicts),
+                Err(failure) if matches!(failure.failure(), Failure::Unreachable | Failure::Contention) => {
+                    warn!(error = %failure, "a batch is tried again");
+                }
+                Err(failure) => return Err(failure),
+            }
+            sleep(delay).await;
+            delay = delay.saturating_mul(2);
+        }
+        self.once(batch).await
+    }
+
+    async fn once(&mut self, batch: &[&Wanted]) -> lp_pg::Result<Vec<Verdict>> {
+        let mut session = match self.session.take() {
+            Some(session) => session,
+            None => connect(&self.database).await?,
+        };
+        let outcome = post_batch(&mut session.connection, batch, session.epoch, &self.ambient).await;
+        // After a failure the session's state is unknown: a new one is cheap.
+        if outcome.is_ok() {
+            self.session = Some(session);
+        }
+        outcome
+    }
+}
+
+/// The poster's own connection.
+struct Session {
+    connection: PgConnection,
+    /// Which life of the ledger; a restore, which raises it, ends every session.
+    epoch: i64,
+}
+
+/// A session whose rows come free when its holder dies or hangs.
+async fn connect(database: &Database) -> lp_pg::Result<Session> {
+    let mut connection = database.session().await?;
+    sqlx::raw_sql(
+        "SET idle_in_transaction_session_timeout = '1s'; SET lock_timeout = '2s'; SET tcp_user_timeout = '3s'",
+    )
+    .execute(&mut connection)
+    .await?;
+    let epoch = epoch::read(&mut connection).await?;
+    Ok(Session { connection, epoch })
+}

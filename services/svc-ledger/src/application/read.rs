@@ -1,0 +1,135 @@
+//! Reads: from the ledger's own tables, never stale.
+
+use ledger_domain::Asset;
+use lp_pg::Database;
+use lp_types::{AccountId, AssetCode, MerchantId, Reference, TransactionId};
+
+use crate::infrastructure::postgres::{
+    accounts::{self, AccountRecord},
+    assets, epoch,
+    transactions::{self, HistoryEntry, PostedTransaction},
+};
+
+/// Where a page begins, and how long it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Slice<C> {
+    /// Rows before this one, in the list's order; none: from its beginning.
+    pub before: Option<C>,
+    /// Rows at most.
+    pub limit: i64,
+}
+
+/// One asset of the merchant.
+///
+/// # Errors
+/// When the database fails.
+pub async fn asset(
+    database: &Database,
+    merchant: MerchantId,
+    code: &AssetCode,
+) -> lp_error::Result<Option<Asset>> {
+    let mut connection = database.acquire().await?;
+    Ok(assets::find(&mut connection, merchant, code).await?)
+}
+
+/// One account of the merchant, and the ledger's epoch.
+///
+/// # Errors
+/// When the database fails.
+pub async fn account(
+    database: &Database,
+    merchant: MerchantId,
+    id: AccountId,
+) -> lp_error::Result<Option<(AccountRecord, i64)>> {
+    let mut connection = database.acquire().await?;
+    let Some(record) = accounts::find(&mut connection, merchant, id).await? else {
+        return Ok(None);
+    };
+    Ok(Some((record, epoch::read(&mut connection).await?)))
+}
+
+/// One transaction of the merchant.
+///
+/// # Errors
+/// When the database fails.
+pub async fn transaction(
+    database: &Database,
+    merchant: MerchantId,
+    id: TransactionId,
+) -> lp_error::Result<Option<PostedTransaction>> {
+    let mut connection = database.acquire().await?;
+    Ok(
+        transactions::load(&mut connection, &[merchant.uuid()], &[id.uuid()])
+            .await?
+            .pop(),
+    )
+}
+
+/// The merchant's transactions, newest first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn transactions(
+    database: &Database,
+    merchant: MerchantId,
+    reference: Option<&Reference>,
+    slice: Slice<TransactionId>,
+) -> lp_error::Result<Vec<PostedTransaction>> {
+    let mut connection = database.acquire().await?;
+    let ids = transactions::ids_of_merchant(&mut connection, merchant, reference, slice.before, slice.limit)
+        .await?;
+    Ok(transactions::load(&mut connection, &vec![merchant.uuid(); ids.len()], &ids).await?)
+}
+
+/// The transactions that touched an account, each with the account's sequence after it, newest first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn transactions_of_account(
+    database: &Database,
+    merchant: MerchantId,
+    account: AccountId,
+    slice: Slice<i64>,
+) -> lp_error::Result<Vec<(PostedTransaction, i64)>> {
+    let mut connection = database.acquire().await?;
+    let found =
+        transactions::ids_of_account(&mut connection, merchant, account, slice.before, slice.limit).await?;
+    let ids: Vec<_> = found.iter().map(|(id, _)| *id).collect();
+    let mut loaded = transactions::load(&mut connection, &vec![merchant.uuid(); ids.len()], &ids).await?;
+    let position = |t: &PostedTransaction| {
+        found
+            .iter()
+            .find(|(id, _)| *id == t.id.uuid())
+            .map_or(0, |(_, s)| *s)
+    };
+    loaded.sort_by_key(|t| std::cmp::Reverse(position(t)));
+    Ok(loaded
+        .into_iter()
+        .map(|t| {
+            let at = position(&t);
+            (t, at)
+        })
+        .collect())
+}
+
+/// The entries of an account, newest first; `None` when the merchant has no such account.
+///
+/// # Errors
+/// When the database fails.
+pub async fn entries(
+    database: &Database,
+    merchant: MerchantId,
+    account: AccountId,
+    slice: Slice<i64>,
+) -> lp_error::Result<Option<Vec<HistoryEntry>>> {
+    let mut connection = database.acquire().await?;
+    if accounts::find(&mut connection, merchant, account)
+        .await?
+        .is_none()
+    {
+        return Ok(None);
+    }
+    Ok(Some(
+        transactions::history(&mut connection, merchant, account, slice.before, slice.limit).await?,
+    ))
+}

@@ -1,0 +1,4 @@
+//! Rows and events.
+
+pub mod events;
+pub mod postgres;

@@ -1,0 +1,186 @@
+//! Rows of `accounts`.
+
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx;
+use ledger_domain::{Account, AccountType, Limits};
+use lp_types::{AccountId, AssetCode, CallerContext, MerchantId, MinorUnits, Reference};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::codes::{Code, corrupt};
+
+/// An account with what only its readers need.
+#[derive(Debug, Clone)]
+pub struct AccountRecord {
+    /// The account.
+    pub account: Account,
+    /// The merchant's own name for it.
+    pub reference: Option<Reference>,
+    /// When it was opened.
+    pub created_at: Timestamp,
+}
+
+struct Row {
+    account_id: Uuid,
+    merchant_id: Uuid,
+    asset_code: String,
+    r#type: i16,
+    min_balance: Option<i64>,
+    max_balance: Option<i64>,
+    posted_debits: i64,
+    posted_credits: i64,
+    sequence: i64,
+    posted_at: Option<jiff_sqlx::Timestamp>,
+    reference: Option<String>,
+    created_at: jiff_sqlx::Timestamp,
+}
+
+impl Row {
+    fn into_record(self) -> lp_pg::Result<AccountRecord> {
+        let account = Account {
+            id: AccountId::from_uuid(self.account_id),
+            merchant: MerchantId::from_uuid(self.merchant_id),
+            asset: AssetCode::try_from(self.asset_code).map_err(corrupt)?,
+            account_type: AccountType::from_number(self.r#type)?,
+            limits: Limits {
+                min: self.min_balance.map(MinorUnits::new),
+                max: self.max_balance.map(MinorUnits::new),
+            },
+            posted_debits: MinorUnits::new(self.posted_debits),
+            posted_credits: MinorUnits::new(self.posted_credits),
+            sequence: self.sequence,
+            posted_at: self.posted_at.map(jiff_sqlx::Timestamp::to_jiff),
+        };
+        let reference = self
+            .reference
+            .map(Reference::try_from)
+            .transpose()
+            .map_err(corrupt)?;
+        Ok(AccountRecord {
+            account,
+            reference,
+            created_at: self.created_at.to_jiff(),
+        })
+    }
+}
+
+/// Inserts a new account; false when its reference is taken.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn insert(
+    connection: &mut PgConnection,
+    caller: &CallerContext,
+    record: &AccountRecord,
+) -> lp_pg::Result<bool> {
+    let AccountRecord {
+        account,
+        reference,
+        created_at,
+    } = record;
+    let inserted = sqlx::query!(
+        "INSERT INTO accounts (account_id, merchant_id, asset_code, type, normal_balance, lock_rank,
+                               min_balance, max_balance, reference, actor, request_id, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+         ON CONFLICT ON CONSTRAINT accounts_reference DO NOTHING",
+        account.id.uuid(),
+        account.merchant.uuid(),
+        account.asset.as_str(),
+        account.account_type.number(),
+        account.account_type.normal_balance().number(),
+        account.account_type.lock_rank(),
+        account.limits.min.map(MinorUnits::get),
+        account.limits.max.map(MinorUnits::get),
+        reference.as_ref().map(Reference::as_str),
+        caller.actor.as_str(),
+        caller.request.uuid(),
+        created_at.to_sqlx() as _,
+    )
+    .execute(connection)
+    .await?;
+    Ok(inserted.rows_affected() == 1)
+}
+
+/// One account of the merchant.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn find(
+    connection: &mut PgConnection,
+    merchant: MerchantId,
+    id: AccountId,
+) -> lp_pg::Result<Option<AccountRecord>> {
+    let found = load(connection, &[merchant.uuid()], &[id.uuid()]).await?;
+    Ok(found.into_iter().next())
+}
+
+/// Locks accounts in order of rank and id until the transaction ends. What is not the merchant's is passed
+/// over. Load in the next statement: this one may have waited, and would return what stood before.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn lock(connection: &mut PgConnection, merchants: &[Uuid], accounts: &[Uuid]) -> lp_pg::Result<()> {
+    sqlx::query!(
+        "SELECT a.account_id FROM accounts a
+         WHERE (a.merchant_id, a.account_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[]))
+         ORDER BY a.lock_rank, a.account_id FOR NO KEY UPDATE",
+        merchants,
+        accounts,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(())
+}
+
+/// The accounts that are the merchants'.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn load(
+    connection: &mut PgConnection,
+    merchants: &[Uuid],
+    accounts: &[Uuid],
+) -> lp_pg::Result<Vec<AccountRecord>> {
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT account_id, merchant_id, asset_code, type, min_balance, max_balance, posted_debits,
+                posted_credits, sequence, posted_at, reference, created_at
+         FROM accounts
+         WHERE (merchant_id, account_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[]))",
+        merchants,
+        accounts,
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter().map(Row::into_record).collect()
+}
+
+/// Writes the sums of accounts that this transaction holds.
+///
+/// # Errors
+/// When PostgreSQL fails, or a balance is outside its limits.
+pub async fn update(connection: &mut PgConnection, accounts: &[&Account]) -> lp_pg::Result<()> {
+    let ids: Vec<_> = accounts.iter().map(|a| a.id.uuid()).collect();
+    let debits: Vec<_> = accounts.iter().map(|a| a.posted_debits.get()).collect();
+    let credits: Vec<_> = accounts.iter().map(|a| a.posted_credits.get()).collect();
+    let sequences: Vec<_> = accounts.iter().map(|a| a.sequence).collect();
+    let times: Vec<_> = accounts
+        .iter()
+        .map(|a| a.posted_at.map(ToSqlx::to_sqlx))
+        .collect();
+    sqlx::query!(
+        "UPDATE accounts a
+         SET posted_debits = n.debits, posted_credits = n.credits, sequence = n.sequence, posted_at = n.posted_at
+         FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::timestamptz[])
+              AS n (account_id, debits, credits, sequence, posted_at)
+         WHERE a.account_id = n.account_id",
+        &ids,
+        &debits,
+        &credits,
+        &sequences,
+        &times as _,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

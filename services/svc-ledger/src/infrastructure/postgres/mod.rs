@@ -1,0 +1,8 @@
+//! The ledger's tables. Each file owns the statements of its own.
+
+pub mod accounts;
+pub mod assets;
+pub mod codes;
+pub mod epoch;
+pub mod posting;
+pub mod transactions;

@@ -1,0 +1,119 @@
+//! Every developer's command: `cargo xtask --help` is the table of contents.
+//!
+//! One module per command; what starts servers and services is the library `lp-stack`. Start reading at `up.rs`
+//! (the first command) and `test.rs` (the second). A command's result goes to standard output and its progress to
+//! standard error; it ends with 0 only when everything it stands for was seen to work.
+
+mod build;
+mod check;
+mod config_tables;
+mod down;
+mod layers;
+mod long_files;
+mod modules;
+mod outside_names;
+mod servers;
+mod sqlx;
+mod terminal;
+mod test;
+mod up;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use lp_stack::interrupt::{self, Interrupted};
+
+use crate::workspace::Workspace;
+
+/// The commands of the Local-Plus workspace.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    disable_help_subcommand = true
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Start PostgreSQL, Kafka, Valkey, an SMTP catcher and the services, run the demo, stay up until Ctrl-C
+    Up {
+        /// Run the demo (it always runs; the word is for scripts that say what they want)
+        #[arg(long)]
+        demo: bool,
+        /// End when the demo has ended, with its result
+        #[arg(long)]
+        exit: bool,
+    },
+    /// End what a killed `up`, `servers` or `test` left running
+    Down {
+        /// Forget the local data as well
+        #[arg(long)]
+        wipe: bool,
+    },
+    /// Run every test against fresh servers and say what passed, failed and was skipped
+    Test {
+        /// Arguments for `cargo test`, after `--`; for example `-- -p svc-ledger idempotency`
+        #[arg(last = true)]
+        cargo: Vec<String>,
+    },
+    /// Keep servers up for tests run by hand, and print the variables they need
+    Servers,
+    /// Run every check but the tests: format, clippy, dependencies, contracts, layers, generated files
+    Check,
+    /// Check that crates and layers depend on each other in the allowed direction only
+    CheckLayers,
+    /// Make the committed query data (`.sqlx`) again from a freshly migrated database
+    Sqlx {
+        /// The services to do it for, as `ledger`; all when none is named
+        services: Vec<String>,
+        /// Change nothing; fail when it is out of date
+        #[arg(long)]
+        check: bool,
+    },
+    /// Write each service's table of settings into its README
+    Config {
+        /// Change nothing; fail when a table is out of date
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments.command) {
+        Ok(code) => code,
+        Err(error) if error.is::<Interrupted>() => {
+            terminal::note("Stopped; nothing was left running.");
+            // What a shell reports for a program ended by Ctrl-C.
+            ExitCode::from(130)
+        }
+        Err(error) => {
+            terminal::note(&format!("error: {error}"));
+            for cause in error.chain().skip(1) {
+                terminal::note(&format!("  because: {cause}"));
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> anyhow::Result<ExitCode> {
+    interrupt::install()?;
+    let workspace = Workspace::find()?;
+    match task {
+        // `--demo` changes nothing: `up` always shows that the stack works before it says so.
+        Task::Up { demo: _, exit } => up::run(&workspace, exit),
+        Task::Down { wipe } => down::run(&workspace, wipe).map(|()| ExitCode::SUCCESS),
+        Task::Test { cargo } => test::run(&workspace, &cargo),
+        Task::Servers => servers::run(&workspace).map(|()| ExitCode::SUCCESS),
+        Task::Check => check::run(&workspace),
+        Task::CheckLayers => layers::run(&workspace).map(|()| ExitCode::SUCCESS),
+        Task::Sqlx { services, check } => sqlx::run(&workspace, &services, check).map(|()| ExitCode::SUCCESS),
+        Task::Config { check } => config_tables::run(&workspace, check).map(|()| ExitCode::SUCCESS),
+    }
+}
