@@ -181,13 +181,8 @@ impl<'a> UrlParts<'a> {
             let (scheme, rest) = url.split_once("://")?;
             let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
             let (authority, _database) = rest.split_once('/').unwrap_or((rest, ""));
-            let (login, host) = authority.rsplit_once('@')?;
-            Some(Self {
-                scheme,
-                login,
-                host,
-                query,
-            })
+            let (_login, host) = authority.rsplit_once('@')?;
+            Some(Self { scheme, host, query })
         };
         // The text is not quoted: it may hold a password.
         parse().ok_or_else(|| {

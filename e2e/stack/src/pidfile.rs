@@ -53,7 +53,10 @@ fn boot() -> String {
 pub fn write(file: &Path, pid: i32, program: &str, ends_on_interrupt: bool) -> anyhow::Result<()> {
     // The kernel shows no command line for a moment after the program was started.
     let begun = Instant::now();
-    while command_line(pid).is_empty() && begun.elapsed() < Duration::from_secs(1) {
+    while command_line(pid).is_empty()
+        && stat(pid).is_some_and(|(state, _)| state != 'Z')
+        && begun.elapsed() < Duration::from_secs(1)
+    {
         std::thread::sleep(Duration::from_millis(1));
     }
     let started = stat(pid).map_or(0, |(_, started)| started);

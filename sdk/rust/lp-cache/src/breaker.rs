@@ -34,7 +34,10 @@ pub(crate) enum Change {
 
 impl Breaker {
     pub(crate) fn new(jitter: Jitter) -> Self {
-        Self { state: Mutex::default(), jitter }
+        Self {
+            state: Mutex::default(),
+            jitter,
+        }
     }
 
     /// Whether to try now.
@@ -78,7 +81,11 @@ mod tests {
         for _ in 1..FAILURES_TO_OPEN {
             assert_eq!(breaker.record(false, t), Change::None);
         }
-        assert_eq!(breaker.record(true, t), Change::None, "a success starts the count again");
+        assert_eq!(
+            breaker.record(true, t),
+            Change::None,
+            "a success starts the count again"
+        );
         for _ in 1..FAILURES_TO_OPEN {
             assert_eq!(breaker.record(false, t), Change::None);
         }
@@ -89,7 +96,10 @@ mod tests {
         let later = t + OPEN_FOR;
         assert!(breaker.allows(later));
         assert!(!breaker.allows(later), "one probe at a time");
-        assert!(breaker.allows(later + PROBE), "a probe that never reports blocks nothing");
+        assert!(
+            breaker.allows(later + PROBE),
+            "a probe that never reports blocks nothing"
+        );
         assert_eq!(breaker.record(false, later), Change::None);
         assert!(!breaker.allows(later + OPEN_FOR / 2));
         assert_eq!(breaker.record(true, later), Change::Closed);

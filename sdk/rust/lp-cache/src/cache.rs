@@ -74,7 +74,9 @@ pub struct VersionedCache<V> {
 /// Shows no value: it may be personal.
 impl<V> fmt::Debug for VersionedCache<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("VersionedCache").field("options", &self.options).finish_non_exhaustive()
+        f.debug_struct("VersionedCache")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
     }
 }
 
@@ -83,7 +85,12 @@ where
     V: Versioned + Serialize + DeserializeOwned + Clone + Send + Sync + 'static,
 {
     /// An empty local level in front of `valkey`; metrics carry `name` as their label `cache`.
-    pub fn new(name: &'static str, valkey: Valkey, options: Options, metrics: &lp_telemetry::Metrics) -> Self {
+    pub fn new(
+        name: &'static str,
+        valkey: Valkey,
+        options: Options,
+        metrics: &lp_telemetry::Metrics,
+    ) -> Self {
         let metrics = CacheMetrics::new(name, metrics);
         Self {
             local: Local::new(options.local_bytes, metrics.clone()),
@@ -128,7 +135,9 @@ where
         let mut outcome = seat.lock().await;
         let standing = match &*outcome {
             // Offered again: the local level may have had no room for it, or may know better by now.
-            Some(Outcome { entry: Some(entry), .. }) => Some(self.local.offer(key, Arc::clone(entry)).await),
+            Some(Outcome {
+                entry: Some(entry), ..
+            }) => Some(self.local.offer(key, Arc::clone(entry)).await),
             _ => self.local.get(key).await,
         };
         if let Some(entry) = standing.filter(|entry| entry.serves(at_least)) {
@@ -167,7 +176,12 @@ where
     /// not cached.
     pub async fn invalidate(&self, key: &Key) {
         let as_of = Instant::now();
-        let nothing = Entry { value: None, as_of, expires: as_of + self.options.shared_ttl, bytes: 0 };
+        let nothing = Entry {
+            value: None,
+            as_of,
+            expires: as_of + self.options.shared_ttl,
+            bytes: 0,
+        };
         self.local.offer(key, Arc::new(nothing)).await;
         self.invalidate_shared(key).await;
     }
@@ -209,9 +223,7 @@ where
             Record::Malformed => return (None, self.remove_malformed(key).await),
         };
         match (serde_json::from_slice(serialized), started.checked_sub(age)) {
-            (Ok(value), Some(as_of)) => {
-                (Some(self.entry(value, as_of, serialized.len())), Some(reply.now))
-            }
+            (Ok(value), Some(as_of)) => (Some(self.entry(value, as_of, serialized.len())), Some(reply.now)),
             (Ok(_), None) => (None, Some(reply.now)),
             (Err(_), _) => (None, self.remove_malformed(key).await),
         }
@@ -234,13 +246,22 @@ where
     fn entry(&self, value: V, as_of: Instant, bytes: usize) -> Entry<V> {
         let local = Instant::now() + self.jitter.shorten(self.options.local_ttl);
         let expires = local.min(as_of + self.options.shared_ttl);
-        Entry { value: Some(value), as_of, expires, bytes }
+        Entry {
+            value: Some(value),
+            as_of,
+            expires,
+            bytes,
+        }
     }
 
     fn answer(&self, entry: Option<&Entry<V>>, source: Source) -> Option<Hit<V>> {
         self.metrics.answered(source);
         let entry = entry?;
-        Some(Hit { value: entry.value.clone()?, source, age: entry.as_of.elapsed() })
+        Some(Hit {
+            value: entry.value.clone()?,
+            source,
+            age: entry.as_of.elapsed(),
+        })
     }
 
     #[cfg(test)]

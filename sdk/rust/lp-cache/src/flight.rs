@@ -34,11 +34,16 @@ impl<V> Flights<V> {
 
     pub(crate) fn join(&self, key: &Key) -> Seat<'_, V> {
         let mut flights = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let joined = flights
-            .entry(key.clone())
-            .or_insert_with(|| Joined { callers: 0, flight: Arc::new(Flight::new(None)) });
+        let joined = flights.entry(key.clone()).or_insert_with(|| Joined {
+            callers: 0,
+            flight: Arc::new(Flight::new(None)),
+        });
         joined.callers += 1;
-        Seat { flights: self, key: key.clone(), flight: Arc::clone(&joined.flight) }
+        Seat {
+            flights: self,
+            key: key.clone(),
+            flight: Arc::clone(&joined.flight),
+        }
     }
 
     #[cfg(test)]

@@ -18,7 +18,11 @@ impl Jitter {
     /// Between nine tenths of `whole` and `whole`: never longer, so that a limit stays a limit.
     pub(crate) fn shorten(&self, whole: Duration) -> Duration {
         let tenth = u64::try_from((whole / 10).as_nanos()).unwrap_or(u64::MAX);
-        let cut = self.0.lock().unwrap_or_else(PoisonError::into_inner).random_range(0..=tenth);
+        let cut = self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .random_range(0..=tenth);
         whole.saturating_sub(Duration::from_nanos(cut))
     }
 }

@@ -14,7 +14,11 @@ impl KeySpace {
     /// Keys of `entity`, owned by `service`. Raise `format` whenever the serialized form changes: processes
     /// of both formats then run side by side without reading each other's values.
     pub const fn new(service: &'static str, entity: &'static str, format: u32) -> Self {
-        Self { service, entity, format }
+        Self {
+            service,
+            entity,
+            format,
+        }
     }
 
     /// The key of the thing with this id, which must be no personal data.

@@ -5,12 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use moka::{
-    Expiry,
-    future::Cache,
-    notification::RemovalCause,
-    ops::compute::Op,
-};
+use moka::{Expiry, future::Cache, notification::RemovalCause, ops::compute::Op};
 
 use crate::{Version, Versioned, key::Key, metrics::CacheMetrics};
 
@@ -31,7 +26,10 @@ pub(crate) struct Entry<V> {
 impl<V: Versioned> Entry<V> {
     pub(crate) fn serves(&self, at_least: Option<Version>) -> bool {
         self.expires > Instant::now()
-            && self.value.as_ref().is_some_and(|value| at_least.is_none_or(|least| value.version() >= least))
+            && self
+                .value
+                .as_ref()
+                .is_some_and(|value| at_least.is_none_or(|least| value.version() >= least))
     }
 
     /// The rule of both levels (`write.lua` has it for Valkey). Equal versions are equal values: the one

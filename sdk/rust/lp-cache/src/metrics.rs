@@ -39,12 +39,16 @@ impl CacheMetrics {
     }
 
     pub(crate) fn failed(&self, operation: &str) {
-        self.errors.add(1, &[("cache", self.cache), ("operation", operation)]);
+        self.errors
+            .add(1, &[("cache", self.cache), ("operation", operation)]);
     }
 
     pub(crate) fn used<T>(&self, operation: &str, took: Duration, result: &Result<T, Unavailable>) {
         if !matches!(result, Err(Unavailable::Skipped)) {
-            self.seconds.record(took.as_secs_f64(), &[("cache", self.cache), ("operation", operation)]);
+            self.seconds.record(
+                took.as_secs_f64(),
+                &[("cache", self.cache), ("operation", operation)],
+            );
         }
         if result.is_err() {
             self.failed(operation);

@@ -144,14 +144,12 @@ impl Shared {
             request,
         })
     }
+}
 
-    fn request_id(&self, headers: &HeaderMap) -> RequestId {
-        let given = headers
-            .get(REQUEST_ID)
-            .and_then(|v| v.to_str().ok())
-            .and_then(|v| v.parse().ok());
-        given.unwrap_or_else(|| RequestId::from_uuid(self.ambient.ids.uuid()))
-    }
+/// The id that the caller gave, or a new one.
+pub(crate) fn request_id(headers: &HeaderMap, ambient: &Ambient) -> RequestId {
+    let given = headers.get(REQUEST_ID).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
+    given.unwrap_or_else(|| RequestId::from_uuid(ambient.ids.uuid()))
 }
 
 async fn serve<S, B>(
@@ -165,7 +163,7 @@ where
     S: Service<Request<B>, Response = Response<Body>>,
 {
     let started = Instant::now();
-    let id = shared.request_id(request.headers());
+    let id = request_id(request.headers(), &shared.ambient);
     let span = tracing::info_span!("rpc", otel.name = %rpc, otel.kind = "server", request_id = %id);
     lp_telemetry::set_parent_from(&span, request.headers());
     async move {

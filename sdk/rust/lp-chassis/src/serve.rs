@@ -7,7 +7,14 @@
 use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{HeaderValue, StatusCode},
+    middleware::Next,
+    response::{IntoResponse, Response},
+    routing::get,
+};
 use futures::future::BoxFuture;
 use lp_config::Common;
 use lp_pg::Database;
@@ -19,7 +26,7 @@ use tonic::service::Routes;
 use tower::Layer as _;
 use tracing::{error, info};
 
-use crate::layer::{Policy, RequestLayer};
+use crate::layer::{Policy, REQUEST_ID, RequestLayer, request_id};
 
 /// What the chassis gives a service to build itself with.
 #[derive(Debug, Clone)]
@@ -172,13 +179,18 @@ pub async fn start(
         .route("/healthz/live", get(|| async { StatusCode::OK }))
         .route("/healthz/ready", get(ready))
         .with_state(health.clone())
-        .fallback_service(rest);
+        .fallback_service(rest)
+        .layer(axum::middleware::from_fn_with_state(chassis.ambient.clone(), name_request));
 
     let (reporter, health_service) = tonic_health::server::health_reporter();
-    let reflection = tonic_reflection::server::Builder::configure()
+    let mut reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(lp_contracts::DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()?;
+        .with_service_name("grpc.health.v1.Health");
+    for service in &app.services {
+        reflection = reflection.with_service_name(service);
+    }
+    let reflection = reflection.build_v1()?;
     let routes = app.routes.add_service(health_service).add_service(reflection);
     let grpc_server = tonic::transport::Server::builder()
         .layer(layer)
@@ -353,6 +365,15 @@ impl Health {
         }
         None
     }
+}
+
+/// Gives a request its id before REST looks at it, so that a body that is refused there has one too.
+async fn name_request(State(ambient): State<Ambient>, mut request: Request, next: Next) -> Response {
+    let id = request_id(request.headers(), &ambient);
+    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+        request.headers_mut().insert(REQUEST_ID, value);
+    }
+    next.run(request).await
 }
 
 async fn ready(State(health): State<Health>) -> (StatusCode, &'static str) {

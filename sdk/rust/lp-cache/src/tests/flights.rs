@@ -31,7 +31,12 @@ async fn concurrent_misses_load_once() {
         let (cache, database) = (Arc::clone(&process.cache), Arc::clone(&database));
         tokio::spawn(async move {
             let load = || database.load(Ok::<_, Infallible>(Some(thing(1))));
-            cache.get_or_load(&key(), None, load).await.unwrap().unwrap().value
+            cache
+                .get_or_load(&key(), None, load)
+                .await
+                .unwrap()
+                .unwrap()
+                .value
         })
     });
     for read in join_all(reads).await {
@@ -45,7 +50,12 @@ async fn concurrent_misses_load_once() {
 async fn what_the_local_level_has_no_room_for_is_loaded_once_all_the_same() {
     let key = key();
     let valkey = Fleet::at("redis://127.0.0.1:1").unconnected(TTL, TTL).valkey;
-    let options = Options { local_ttl: TTL, shared_ttl: TTL, local_bytes: 0, seed: 1 };
+    let options = Options {
+        local_ttl: TTL,
+        shared_ttl: TTL,
+        local_bytes: 0,
+        seed: 1,
+    };
     let cache = VersionedCache::new("things", valkey, options, &Metrics::new());
     let database = Database::default();
     let load = || database.load(Ok::<_, Infallible>(Some(thing(1))));
@@ -58,11 +68,20 @@ async fn absence_is_not_cached_and_costs_two_loads_at_most() {
     let key = key();
     let process = Fleet::new().process().await;
     let database = Database::default();
-    let load = || database.load(Ok::<_, Infallible>(None));
-    for read in join_all((0..50).map(|_| process.cache.get_or_load(&key, None, load))).await {
-        assert_eq!(read.unwrap(), None);
-    }
-    assert_eq!(database.loads(), 2);
+    let read = async |after| {
+        sleep(after).await;
+        let load = || database.load(Ok::<_, Infallible>(None));
+        process.cache.get_or_load(&key, None, load).await
+    };
+    let together = join_all((0..20).map(|_| read(Duration::ZERO)));
+    let meanwhile = join_all((0..20).map(|_| read(LOAD / 2)));
+    let (together, meanwhile) = tokio::join!(together, meanwhile);
+    assert!(together.into_iter().chain(meanwhile).all(|read| read == Ok(None)));
+    assert_eq!(
+        database.loads(),
+        2,
+        "those who came while one loaded could have made it themselves before"
+    );
     assert_eq!(process.sees(1).await, (Source::Loader, 1));
 }
 
@@ -73,7 +92,11 @@ async fn an_error_goes_to_its_caller_and_the_next_one_loads() {
     let database = Database::default();
     let load = || async {
         database.load(()).await;
-        if database.loads() < 3 { Err("database down") } else { Ok(Some(thing(1))) }
+        if database.loads() < 3 {
+            Err("database down")
+        } else {
+            Ok(Some(thing(1)))
+        }
     };
     let reads = join_all((0..50).map(|_| process.cache.get_or_load(&key, None, load))).await;
     assert_eq!(reads.iter().filter(|read| read.is_err()).count(), 2);
@@ -96,14 +119,27 @@ async fn a_caller_that_gives_up_hands_over() {
 }
 
 #[tokio::test]
-async fn callers_whose_version_is_not_reached_share_one_more_load() {
+async fn callers_whose_version_a_load_does_not_reach_share_one_more() {
     let key = key();
     let process = Fleet::new().process().await;
     let database = Database::default();
-    let load = || database.load(Ok::<_, Infallible>(Some(thing(1))));
-    let reads = (0..50).map(|n| process.cache.get_or_load(&key, Some(at(1, n)), load));
-    for read in join_all(reads).await {
-        assert_eq!(read.unwrap().unwrap().value, thing(1), "the truth, though below");
-    }
+    let read = async |after, at_least| {
+        sleep(after).await;
+        let load = || database.load(Ok::<_, Infallible>(Some(thing(1))));
+        process
+            .cache
+            .get_or_load(&key, Some(at_least), load)
+            .await
+            .unwrap()
+            .unwrap()
+            .value
+    };
+    let meanwhile = join_all((0..20).map(|n| read(LOAD / 2, at(1, n))));
+    let (first, meanwhile) = tokio::join!(read(Duration::ZERO, at(1, 1)), meanwhile);
+    assert_eq!(first, thing(1));
+    assert!(
+        meanwhile.iter().all(|value| *value == thing(1)),
+        "the truth, though below"
+    );
     assert_eq!(database.loads(), 2);
 }

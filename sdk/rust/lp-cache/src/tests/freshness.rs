@@ -24,7 +24,11 @@ async fn nothing_is_served_older_than_the_shared_ttl_over_both_levels() {
         if hit.source == Source::Loader {
             break;
         }
-        assert!(hit.age <= SHORT && put.elapsed() <= SHORT + Duration::from_millis(50), "{:?}", hit.age);
+        assert!(
+            hit.age <= SHORT && put.elapsed() <= SHORT + Duration::from_millis(50),
+            "{:?}",
+            hit.age
+        );
         sleep(Duration::from_millis(5)).await;
     }
     assert_eq!(reader.sees(0).await, (Source::Local, 2));
@@ -52,7 +56,10 @@ async fn valkey_keeps_a_value_for_nine_tenths_of_the_ttl_to_the_whole() {
     process.cache.put(&key(), thing(1)).await;
     let left: u64 = process.lua("return redis.call('PTTL', KEYS[1])", "").await;
     let left = Duration::from_millis(left);
-    assert!(left <= TTL && left > TTL * 9 / 10 - Duration::from_secs(1), "{left:?}");
+    assert!(
+        left <= TTL && left > TTL * 9 / 10 - Duration::from_secs(1),
+        "{left:?}"
+    );
 }
 
 #[tokio::test]
@@ -65,9 +72,22 @@ async fn a_value_that_was_read_before_an_invalidation_is_not_cached_after_it() {
             invalidating.cache.invalidate(&key()).await;
             Ok::<_, Infallible>(Some(thing(5)))
         };
-        let hit = process.cache.get_or_load(&key(), Some(at(1, 5)), load).await.unwrap().unwrap();
-        assert_eq!((hit.source, hit.value), (Source::Loader, thing(5)), "answered all the same");
-        assert_eq!(fleet.process().await.sees(1).await, (Source::Loader, 1), "also with a lower version");
+        let hit = process
+            .cache
+            .get_or_load(&key(), Some(at(1, 5)), load)
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            (hit.source, hit.value),
+            (Source::Loader, thing(5)),
+            "answered all the same"
+        );
+        assert_eq!(
+            fleet.process().await.sees(1).await,
+            (Source::Loader, 1),
+            "also with a lower version"
+        );
     }
     process.cache.invalidate(&key()).await;
     assert_eq!(process.sees(2).await, (Source::Loader, 2));

@@ -15,7 +15,6 @@ use std::{
     time::Duration,
 };
 
-use fred::interfaces::LuaInterface as _;
 use lp_telemetry::Metrics;
 use serde::{Deserialize, Serialize};
 
@@ -62,12 +61,18 @@ impl Fleet {
         static FLEETS: AtomicU32 = AtomicU32::new(0);
         let number = FLEETS.fetch_add(1, Ordering::Relaxed);
         let prefix = format!("test-{}-{number}:", std::process::id());
-        Self(lp_config::Valkey { valkey_url: url.parse().unwrap(), valkey_prefix: prefix })
+        Self(lp_config::Valkey {
+            valkey_url: url.parse().unwrap(),
+            valkey_prefix: prefix,
+        })
     }
 
     /// The same prefix by way of another address.
     fn via(&self, url: &str) -> Self {
-        Self(lp_config::Valkey { valkey_url: url.parse().unwrap(), ..self.0.clone() })
+        Self(lp_config::Valkey {
+            valkey_url: url.parse().unwrap(),
+            ..self.0.clone()
+        })
     }
 
     /// A process whose Valkey answers.
@@ -77,18 +82,26 @@ impl Fleet {
 
     async fn process_with(&self, local_ttl: Duration, shared_ttl: Duration) -> Process {
         let process = self.unconnected(local_ttl, shared_ttl);
-        while process.valkey.read(&key()).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        process.valkey.connected().await;
         process
     }
 
     fn unconnected(&self, local_ttl: Duration, shared_ttl: Duration) -> Process {
         let valkey = Valkey::open(&self.0, 7).unwrap();
         let metrics = Metrics::new();
-        let options = Options { local_ttl, shared_ttl, local_bytes: 1 << 20, seed: 7 };
+        let options = Options {
+            local_ttl,
+            shared_ttl,
+            local_bytes: 1 << 20,
+            seed: 7,
+        };
         let cache = Arc::new(VersionedCache::new("things", valkey.clone(), options, &metrics));
-        Process { cache, valkey, metrics, prefix: self.0.valkey_prefix.clone() }
+        Process {
+            cache,
+            valkey,
+            metrics,
+            prefix: self.0.valkey_prefix.clone(),
+        }
     }
 }
 
@@ -115,12 +128,16 @@ impl Process {
     /// Runs Lua on `KEYS[1]`, the one key.
     async fn lua<T: fred::types::FromValue>(&self, lua: &str, argument: &str) -> T {
         let key = format!("{}{}", self.prefix, key());
-        self.valkey.commands().eval(lua, key.as_str(), argument).await.unwrap()
+        self.valkey
+            .command("EVAL", vec![lua.into(), 1.into(), key.into(), argument.into()])
+            .await
     }
 
     fn metric(&self, line: &str) -> u64 {
         let text = self.metrics.render().unwrap();
-        let value = text.lines().find_map(|l| l.strip_prefix(line)?.trim().split(' ').next()?.parse().ok());
+        let value = text
+            .lines()
+            .find_map(|l| l.strip_prefix(line)?.trim().split(' ').next()?.parse().ok());
         value.unwrap_or(0)
     }
 }

@@ -34,7 +34,9 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut proxied = url.clone();
         proxied.set_host(Some("127.0.0.1")).unwrap();
-        proxied.set_port(Some(listener.local_addr().unwrap().port())).unwrap();
+        proxied
+            .set_port(Some(listener.local_addr().unwrap().port()))
+            .unwrap();
 
         let mode = watch::Sender::new(Mode::Pass);
         let watched = mode.subscribe();
@@ -51,7 +53,10 @@ impl Proxy {
                 });
             }
         });
-        Self { url: proxied.into(), mode }
+        Self {
+            url: proxied.into(),
+            mode,
+        }
     }
 
     pub(super) fn set(&self, mode: Mode) {
@@ -60,7 +65,9 @@ impl Proxy {
 }
 
 async fn carry(client: TcpStream, target: String, mode: watch::Receiver<Mode>) {
-    let Ok(server) = TcpStream::connect(target).await else { return };
+    let Ok(server) = TcpStream::connect(target).await else {
+        return;
+    };
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
     let (mut request, mut response) = ([0; 65_536], [0; 65_536]);

@@ -29,7 +29,9 @@ async fn of_many_concurrent_writes_the_highest_stays_and_no_reader_goes_back() {
         tasks.push(tokio::spawn(async move {
             let mut last = 0;
             while last < WRITES {
-                let hit = cache.get_or_load(&key(), None, || async { Ok::<_, Infallible>(None) }).await;
+                let hit = cache
+                    .get_or_load(&key(), None, || async { Ok::<_, Infallible>(None) })
+                    .await;
                 let sequence = hit.unwrap().map_or(0, |hit| hit.value.sequence);
                 assert!(sequence >= last, "{sequence} after {last}");
                 last = sequence;
@@ -68,7 +70,11 @@ async fn a_slow_fill_does_not_overwrite() {
     writer.cache.put(&key(), thing(9)).await;
     go_on.send(()).unwrap();
 
-    assert_eq!(fill.await.unwrap().value, thing(8), "the filler learns of the newer value");
+    assert_eq!(
+        fill.await.unwrap().value,
+        thing(8),
+        "the filler learns of the newer value"
+    );
     assert_eq!(slow.sees(0).await, (Source::Local, 8));
     assert_eq!(fleet.process().await.sees(0).await, (Source::Shared, 9));
 }
@@ -107,10 +113,27 @@ async fn at_least_forces_a_load() {
     let hit = other.read(&key(), Some(at(1, 6)), Some(6)).await.unwrap();
     assert_eq!((hit.source, hit.value), (Source::Loader, thing(6)));
     let hit = process.read(&key(), Some(at(1, 6)), Some(9)).await.unwrap();
-    assert_eq!((hit.source, hit.value), (Source::Shared, thing(6)), "Valkey has what was asked for");
+    assert_eq!(
+        (hit.source, hit.value),
+        (Source::Shared, thing(6)),
+        "Valkey has what was asked for"
+    );
     let hit = process.read(&key(), Some(at(2, 1)), Some(7)).await.unwrap();
-    assert_eq!((hit.source, hit.value), (Source::Loader, thing(7)), "the truth, though below");
-    assert_eq!(process.metric(r#"cache_requests_total{cache="things",result="local"}"#), 1);
-    assert_eq!(process.metric(r#"cache_requests_total{cache="things",result="shared"}"#), 1);
-    assert_eq!(process.metric(r#"cache_requests_total{cache="things",result="miss"}"#), 1);
+    assert_eq!(
+        (hit.source, hit.value),
+        (Source::Loader, thing(7)),
+        "the truth, though below"
+    );
+    assert_eq!(
+        process.metric(r#"cache_requests_total{cache="things",result="local"}"#),
+        1
+    );
+    assert_eq!(
+        process.metric(r#"cache_requests_total{cache="things",result="shared"}"#),
+        1
+    );
+    assert_eq!(
+        process.metric(r#"cache_requests_total{cache="things",result="miss"}"#),
+        1
+    );
 }

@@ -1,0 +1,3 @@
+//! Events that this service acts on.
+
+pub mod ledger_transactions;
