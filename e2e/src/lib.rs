@@ -1,1 +1,238 @@
-//! e2e
+//! The fleet from outside: a merchant's till, as scenarios and the demo use it. It shares nothing with the
+//! services but the contract.
+//!
+//! Start with [`Till`]; `src/bin/demo.rs` is the scenario that `cargo xtask up` plays. The local stack is
+//! the package `lp-stack` in `stack/`.
+//!
+//! Invariants and the tests that hold them (`tests/it`):
+//! - one trace spans the call, the outbox, Kafka, the consumers and the e-mail: `trace`;
+//! - a first earn ends in a balance and an e-mail, also when services are killed on the way: `first_earn`.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use lp_client::Outgoing;
+use lp_contracts::{
+    common::v1::Money,
+    ledger::v1::{self as ledger, ledger_service_client::LedgerServiceClient},
+    notification::v1::notification_service_client::NotificationServiceClient,
+    wallet::v1::{self as wallet, wallet_service_client::WalletServiceClient},
+};
+use lp_types::{Actor, CallerContext, IdempotencyKey, MerchantId, RequestId, time::Ambient};
+use serde::Deserialize;
+use tonic::transport::Channel;
+use url::Url;
+
+/// How long an answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A merchant's till.
+#[derive(Debug, Clone)]
+pub struct Till {
+    /// svc-ledger.
+    pub ledger: LedgerServiceClient<Channel>,
+    /// svc-wallet.
+    pub wallet: WalletServiceClient<Channel>,
+    /// svc-notification.
+    pub notification: NotificationServiceClient<Channel>,
+    ambient: Ambient,
+    merchant: MerchantId,
+    actor: Actor,
+}
+
+impl Till {
+    /// The till of a merchant whom nobody has seen before.
+    ///
+    /// # Errors
+    /// When a URL is none.
+    pub fn of_new_merchant(urls: impl Fn(&str) -> anyhow::Result<Url>) -> anyhow::Result<Self> {
+        let ambient = Ambient::system();
+        Ok(Self {
+            ledger: LedgerServiceClient::new(lp_client::channel(&urls("SVC_LEDGER_URL")?)?),
+            wallet: WalletServiceClient::new(lp_client::channel(&urls("SVC_WALLET_URL")?)?),
+            notification: NotificationServiceClient::new(lp_client::channel(&urls("SVC_NOTIFICATION_URL")?)?),
+            merchant: MerchantId::from_uuid(ambient.ids.uuid()),
+            actor: Actor::try_from("till-1".to_owned())?,
+            ambient,
+        })
+    }
+
+    /// The merchant.
+    pub fn merchant(&self) -> MerchantId {
+        self.merchant
+    }
+
+    /// A name that was never given before.
+    pub fn new_name(&self, prefix: &str) -> String {
+        format!("{prefix}-{}", self.ambient.ids.uuid().simple())
+    }
+
+    /// `message` as a request of this till; a write gets a key of its own.
+    ///
+    /// # Errors
+    /// Never in practice: the key is well formed.
+    pub fn request<M>(&self, message: M) -> anyhow::Result<tonic::Request<M>> {
+        let key = IdempotencyKey::try_from(self.new_name("till"))?;
+        let caller = CallerContext {
+            merchant: self.merchant,
+            actor: self.actor.clone(),
+            request: RequestId::from_uuid(self.ambient.ids.uuid()),
+        };
+        let deadline = Instant::now().checked_add(PATIENCE).context("a deadline")?;
+        Ok(Outgoing {
+            caller: &caller,
+            deadline,
+            key: Some(&key),
+        }
+        .request(message))
+    }
+
+    /// Creates the points `code` of the merchant's programme.
+    ///
+    /// # Errors
+    /// When the ledger refuses.
+    pub async fn create_points(&self, code: &str) -> anyhow::Result<ledger::Asset> {
+        let wanted = ledger::CreateAssetRequest {
+            code: code.to_owned(),
+            kind: ledger::AssetKind::Points.into(),
+            exponent: 0,
+        };
+        let answer = self
+            .ledger
+            .clone()
+            .create_asset(self.request(wanted)?)
+            .await?
+            .into_inner();
+        answer.asset.context("an answer without asset")
+    }
+
+    /// Opens a wallet of a new customer.
+    ///
+    /// # Errors
+    /// When svc-wallet refuses.
+    pub async fn open_wallet(
+        &self,
+        asset: &str,
+        email: &str,
+        language: &str,
+    ) -> anyhow::Result<wallet::Wallet> {
+        let wanted = wallet::CreateWalletRequest {
+            customer_reference: self.new_name("customer"),
+            asset_code: asset.to_owned(),
+            contact: Some(wallet::Contact {
+                email: email.to_owned(),
+                language: language.to_owned(),
+                messages_allowed: true,
+            }),
+        };
+        let answer = self
+            .wallet
+            .clone()
+            .create_wallet(self.request(wanted)?)
+            .await?
+            .into_inner();
+        answer.wallet.context("an answer without wallet")
+    }
+
+    /// Gives points.
+    ///
+    /// # Errors
+    /// When the ledger refuses.
+    pub async fn earn(
+        &self,
+        account: &str,
+        points: i64,
+        asset: &str,
+    ) -> anyhow::Result<ledger::EarnResponse> {
+        let wanted = ledger::EarnRequest {
+            account_id: account.to_owned(),
+            amount: Some(Money {
+                minor_units: points,
+                asset_code: asset.to_owned(),
+            }),
+            reference: self.new_name("earn"),
+        };
+        Ok(self
+            .ledger
+            .clone()
+            .earn(self.request(wanted)?)
+            .await?
+            .into_inner())
+    }
+
+    /// Takes points.
+    ///
+    /// # Errors
+    /// When the ledger refuses.
+    pub async fn burn(
+        &self,
+        account: &str,
+        points: i64,
+        asset: &str,
+    ) -> anyhow::Result<ledger::BurnResponse> {
+        let wanted = ledger::BurnRequest {
+            account_id: account.to_owned(),
+            amount: Some(Money {
+                minor_units: points,
+                asset_code: asset.to_owned(),
+            }),
+            reference: self.new_name("burn"),
+        };
+        Ok(self
+            .ledger
+            .clone()
+            .burn(self.request(wanted)?)
+            .await?
+            .into_inner())
+    }
+
+    /// Reads a wallet's balance, never older than `token` (empty: a little old will do).
+    ///
+    /// # Errors
+    /// When svc-wallet refuses.
+    pub async fn balance(&self, wallet_id: &str, token: &str) -> anyhow::Result<wallet::GetBalanceResponse> {
+        let wanted = wallet::GetBalanceRequest {
+            wallet_id: wallet_id.to_owned(),
+            consistency_token: token.to_owned(),
+        };
+        Ok(self
+            .wallet
+            .clone()
+            .get_balance(self.request(wanted)?)
+            .await?
+            .into_inner())
+    }
+}
+
+/// A message that the mail catcher holds.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Mail {
+    /// Its subject.
+    pub subject: String,
+    to: Vec<Address>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Address {
+    address: String,
+}
+
+/// Waits until `count` messages to `address` have arrived.
+///
+/// # Errors
+/// When they have not after 20 seconds, or the catcher does not answer.
+pub async fn mails(api_url: &str, address: &str, count: usize) -> anyhow::Result<Vec<Mail>> {
+    let wait = async {
+        loop {
+            let all: Vec<Mail> = reqwest::get(format!("{api_url}/email")).await?.json().await?;
+            let to = |mail: &Mail| mail.to.iter().any(|a| a.address.eq_ignore_ascii_case(address));
+            let mine: Vec<Mail> = all.into_iter().filter(to).collect();
+            if mine.len() >= count {
+                return anyhow::Ok(mine);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let outcome = tokio::time::timeout(Duration::from_secs(20), wait).await;
+    outcome.with_context(|| format!("{count} e-mails had not arrived after 20 s"))?
+}

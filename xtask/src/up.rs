@@ -5,19 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::{anyhow, bail};
-use lp_stack::fleet::{FLEET, Fleet};
+use lp_stack::fleet::{FLEET, Fleet, Plan};
 use lp_stack::{Addresses, Durability, Stack, StackName, command, interrupt};
 
 use crate::build;
 use crate::terminal::{Terminal, note, say, seconds};
 use crate::workspace::Workspace;
-
-/// Three commands that work as they stand beside a running `up`; the README shows the same ones.
-const COMMANDS_TO_TRY: [&str; 3] = [
-    "grpcurl -plaintext 127.0.0.1:7101 list",
-    "curl -s 127.0.0.1:7201/openapi.json | head -c 300",
-    "curl -s 127.0.0.1:7202/v1/wallets -H 'x-merchant-id: mer_01890a5d-ac96-774b-bcce-b302099a8057'",
-];
 
 pub(crate) fn run(workspace: &Workspace, exit: bool) -> anyhow::Result<ExitCode> {
     let begun = Instant::now();
@@ -47,7 +40,8 @@ pub(crate) fn run(workspace: &Workspace, exit: bool) -> anyhow::Result<ExitCode>
     built?;
     let addresses = stack.addresses().clone();
     let binaries = workspace.target.join("debug");
-    let mut fleet = Fleet::start(&binaries, stack.folder(), &addresses, &terminal)?;
+    let plan = Plan::default();
+    let mut fleet = Fleet::start(&plan, &binaries, stack.folder(), &addresses, &terminal)?;
     note(&format!(
         "Everything runs after {}. The demo:\n",
         seconds(begun.elapsed())
@@ -56,7 +50,8 @@ pub(crate) fn run(workspace: &Workspace, exit: bool) -> anyhow::Result<ExitCode>
     let demo = Instant::now();
     let status = command::finish(
         Command::new(workspace.binary("demo"))
-            .envs(demo_env(&addresses))
+            .envs(plan.urls())
+            .env("MAIL_API_URL", &addresses.mail_api_url)
             .stdin(std::process::Stdio::null()),
         None,
     );
@@ -107,16 +102,6 @@ pub(crate) fn run(workspace: &Workspace, exit: bool) -> anyhow::Result<ExitCode>
     }
 }
 
-/// What the demo and the end-to-end tests find the fleet by.
-fn demo_env(addresses: &Addresses) -> Vec<(String, String)> {
-    let mut env = vec![("MAIL_API_URL".to_owned(), addresses.mail_api_url.clone())];
-    for service in FLEET {
-        env.push((service.url_variable(), service.grpc_url()));
-        env.push((service.http_url_variable(), service.http_url()));
-    }
-    env
-}
-
 fn summary(addresses: &Addresses) -> String {
     use std::fmt::Write as _;
     let mut text = String::from("\nLocal-Plus is up:\n");
@@ -132,10 +117,6 @@ fn summary(addresses: &Addresses) -> String {
     let _ = writeln!(text, "  {:<17} {}", "PostgreSQL", addresses.postgres_admin_url);
     let _ = writeln!(text, "  {:<17} {}", "Kafka", addresses.kafka_brokers);
     let _ = writeln!(text, "  {:<17} {}", "Valkey", addresses.valkey_url);
-    let commands = COMMANDS_TO_TRY.join("\n  ");
-    let _ = write!(
-        text,
-        "\nTry, in another terminal:\n  {commands}\n\nCtrl-C stops everything."
-    );
+    text.push_str("\nCtrl-C stops everything.");
     text
 }

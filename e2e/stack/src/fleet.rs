@@ -12,11 +12,8 @@ use crate::process::{Process, Spec};
 use crate::progress::{self, Progress};
 use crate::{Addresses, command, http, pidfile, ports};
 
-/// The database that holds every service's schema.
-pub const DATABASE: &str = "localplus";
-
 /// The password of every role that `provision` makes on a local stack; it listens on loopback only.
-const ROLE_PASSWORD: &str = "localplus-dev";
+pub const ROLE_PASSWORD: &str = "localplus-dev";
 
 /// Above the services' own limit for a drain, which is 20 s.
 const STOP_LIMIT: Duration = Duration::from_secs(25);
@@ -32,7 +29,7 @@ pub struct Service {
     pub grpc_port: u16,
     /// Where it serves REST, health and metrics.
     pub http_port: u16,
-    /// Its schema in [`DATABASE`].
+    /// Its schema in the fleet's database.
     pub schema: &'static str,
 }
 
@@ -89,27 +86,8 @@ impl Service {
         format!("SVC_{}_HTTP_URL", self.name.to_uppercase())
     }
 
-    /// The database URL of the role that owns its schema.
-    ///
-    /// # Errors
-    /// When the admin URL is none.
-    pub fn owner_url(&self, admin_url: &str) -> anyhow::Result<String> {
-        role_url(admin_url, &format!("{}_owner", self.schema), ROLE_PASSWORD)
-    }
-
-    /// The database URL of the role it serves under.
-    ///
-    /// # Errors
-    /// When the admin URL is none.
-    pub fn app_url(&self, admin_url: &str) -> anyhow::Result<String> {
-        role_url(admin_url, &format!("{}_app", self.schema), ROLE_PASSWORD)
-    }
-
     /// What `serve` gets.
-    ///
-    /// # Errors
-    /// When the admin URL is none.
-    pub fn serve_env(&self, addresses: &Addresses) -> anyhow::Result<Vec<(String, String)>> {
+    fn serve_env(&self, plan: &Plan, addresses: &Addresses) -> anyhow::Result<Vec<(String, String)>> {
         let admin = &addresses.postgres_admin_url;
         let mut env = vec![
             (
@@ -120,7 +98,10 @@ impl Service {
                 "HTTP_ADDR".to_owned(),
                 ports::loopback(self.http_port).to_string(),
             ),
-            ("DATABASE_URL".to_owned(), self.app_url(admin)?),
+            (
+                "DATABASE_URL".to_owned(),
+                role_url(admin, &format!("{}_app", self.schema), &plan.database)?,
+            ),
             ("DATABASE_SCHEMA".to_owned(), self.schema.to_owned()),
             ("KAFKA_BROKERS".to_owned(), addresses.kafka_brokers.clone()),
             ("VALKEY_URL".to_owned(), addresses.valkey_url.clone()),
@@ -133,38 +114,94 @@ impl Service {
             ("CALLER_AUTH".to_owned(), "trusted-headers".to_owned()),
         ];
         env.extend(
-            FLEET
+            plan.services
                 .iter()
                 .map(|service| (service.url_variable(), service.grpc_url())),
         );
+        env.extend(plan.env.iter().cloned());
         Ok(env)
     }
 
     /// What `migrate` gets.
-    ///
-    /// # Errors
-    /// When the admin URL is none.
-    pub fn migrate_env(&self, addresses: &Addresses) -> anyhow::Result<Vec<(String, String)>> {
-        let mut env = self.serve_env(addresses)?;
+    fn migrate_env(&self, plan: &Plan, addresses: &Addresses) -> anyhow::Result<Vec<(String, String)>> {
+        let mut env = self.serve_env(plan, addresses)?;
+        let owner = format!("{}_owner", self.schema);
         env.push((
             "MIGRATION_DATABASE_URL".to_owned(),
-            self.owner_url(&addresses.postgres_admin_url)?,
+            role_url(&addresses.postgres_admin_url, &owner, &plan.database)?,
         ));
         Ok(env)
     }
 
     /// What `provision` gets.
-    ///
-    /// # Errors
-    /// When the admin URL is none.
-    pub fn provision_env(&self, addresses: &Addresses) -> anyhow::Result<Vec<(String, String)>> {
-        let mut env = self.migrate_env(addresses)?;
-        // As it is: `localplus` is what this step makes, so nobody can connect to it yet.
+    fn provision_env(&self, plan: &Plan, addresses: &Addresses) -> anyhow::Result<Vec<(String, String)>> {
+        let mut env = self.migrate_env(plan, addresses)?;
+        // As it is: the fleet's database is what this step makes, so nobody can connect to it yet.
         env.push((
             "ADMIN_DATABASE_URL".to_owned(),
             addresses.postgres_admin_url.clone(),
         ));
         Ok(env)
+    }
+}
+
+/// Which services run where, and what keeps them apart from other fleets on the same servers.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The services and their ports.
+    pub services: Vec<Service>,
+    /// The database that holds every service's schema.
+    pub database: String,
+    /// What every service gets beside its own, for example prefixes of topics and keys.
+    pub env: Vec<(String, String)>,
+}
+
+impl Default for Plan {
+    /// The fleet on its fixed ports.
+    fn default() -> Self {
+        Self {
+            services: FLEET.to_vec(),
+            database: "localplus".to_owned(),
+            env: Vec::new(),
+        }
+    }
+}
+
+impl Plan {
+    /// A fleet of its own: free ports, and `name` as its database and prefix. `folder` remembers the ports.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub fn apart(name: &str, folder: &Path) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        let mut ports = ports::Ports::load(&folder.join("ports.json"));
+        let mut services = FLEET.to_vec();
+        for service in &mut services {
+            service.grpc_port = ports.pick(&format!("{}-grpc", service.name))?;
+            service.http_port = ports.pick(&format!("{}-http", service.name))?;
+        }
+        let env = [
+            ("KAFKA_PREFIX", format!("{name}.")),
+            ("VALKEY_PREFIX", format!("{name}:")),
+        ];
+        let env = env.map(|(variable, value)| (variable.to_owned(), value)).to_vec();
+        Ok(Self {
+            services,
+            database: name.to_owned(),
+            env,
+        })
+    }
+
+    /// What finds this fleet by: `SVC_LEDGER_URL`, `SVC_LEDGER_HTTP_URL` and so on.
+    #[must_use]
+    pub fn urls(&self) -> Vec<(String, String)> {
+        let of = |service: &Service| {
+            [
+                (service.url_variable(), service.grpc_url()),
+                (service.http_url_variable(), service.http_url()),
+            ]
+        };
+        self.services.iter().flat_map(of).collect()
     }
 }
 
@@ -199,15 +236,25 @@ impl<'a> UrlParts<'a> {
     }
 }
 
-/// The URL of a role in [`DATABASE`] on the server of `admin_url`.
-fn role_url(admin_url: &str, role: &str, password: &str) -> anyhow::Result<String> {
-    Ok(UrlParts::of(admin_url)?.with(&format!("{role}:{password}"), DATABASE))
+/// The URL of a role in `database` on the server of `admin_url`.
+fn role_url(admin_url: &str, role: &str, database: &str) -> anyhow::Result<String> {
+    Ok(UrlParts::of(admin_url)?.with(&format!("{role}:{ROLE_PASSWORD}"), database))
 }
 
 /// The running services. Dropping it ends them.
 #[derive(Debug)]
 pub struct Fleet {
-    services: Vec<Process>,
+    services: Vec<(Service, Process)>,
+    starter: Starter,
+}
+
+/// What it takes to start a service, again if need be.
+#[derive(Debug)]
+struct Starter {
+    plan: Plan,
+    binaries: PathBuf,
+    folder: PathBuf,
+    addresses: Addresses,
 }
 
 impl Fleet {
@@ -256,6 +303,7 @@ impl Fleet {
     /// # Errors
     /// When a step fails or a service does not become ready: quotes its log. What was started is ended.
     pub fn start(
+        plan: &Plan,
         binaries: &Path,
         stack_folder: &Path,
         addresses: &Addresses,
@@ -265,10 +313,10 @@ impl Fleet {
         std::fs::create_dir_all(&folder)?;
         progress::step(progress, "Migrations", || {
             // One after the other: the first one makes the database, and nothing serves before all topics exist.
-            for service in FLEET {
+            for service in &plan.services {
                 for (verb, env) in [
-                    ("provision", service.provision_env(addresses)?),
-                    ("migrate", service.migrate_env(addresses)?),
+                    ("provision", service.provision_env(plan, addresses)?),
+                    ("migrate", service.migrate_env(plan, addresses)?),
                 ] {
                     progress.detail("Migrations", &format!("{} {verb}", service.binary()));
                     let mut step = Command::new(binaries.join(service.binary()));
@@ -279,17 +327,21 @@ impl Fleet {
             }
             Ok(())
         })?;
-        let started: Vec<anyhow::Result<Process>> = std::thread::scope(|scope| {
-            let threads: Vec<_> = FLEET
+        let starter = Starter {
+            plan: plan.clone(),
+            binaries: binaries.to_owned(),
+            folder,
+            addresses: addresses.clone(),
+        };
+        let started: Vec<anyhow::Result<_>> = std::thread::scope(|scope| {
+            let start = |service: &Service| {
+                progress::step(progress, &service.binary(), || starter.start(service))
+                    .map(|process| (*service, process))
+            };
+            let threads: Vec<_> = plan
+                .services
                 .iter()
-                .map(|service| {
-                    let folder = &folder;
-                    scope.spawn(move || {
-                        progress::step(progress, &service.binary(), || {
-                            start_one(service, binaries, folder, addresses)
-                        })
-                    })
-                })
+                .map(|service| scope.spawn(move || start(service)))
                 .collect();
             threads
                 .into_iter()
@@ -302,12 +354,38 @@ impl Fleet {
         });
         Ok(Self {
             services: started.into_iter().collect::<anyhow::Result<_>>()?,
+            starter,
         })
+    }
+
+    /// Kills a service as a crash would.
+    ///
+    /// # Errors
+    /// When the fleet has no such service.
+    pub fn kill(&mut self, name: &str) -> anyhow::Result<()> {
+        self.find(name)?.1.kill();
+        Ok(())
+    }
+
+    /// Starts a service that was killed, and waits until it is ready.
+    ///
+    /// # Errors
+    /// When the fleet has no such service, or it does not become ready.
+    pub fn revive(&mut self, name: &str) -> anyhow::Result<()> {
+        let service = self.find(name)?.0;
+        let process = self.starter.start(&service)?;
+        self.find(name)?.1 = process;
+        Ok(())
+    }
+
+    fn find(&mut self, name: &str) -> anyhow::Result<&mut (Service, Process)> {
+        let found = self.services.iter_mut().find(|(service, _)| service.name == name);
+        found.ok_or_else(|| anyhow!("the fleet has no service {name}"))
     }
 
     /// The first service that ended by itself, as an error with the end of its log.
     pub fn dead_service(&mut self) -> Option<anyhow::Error> {
-        self.services.iter_mut().find_map(|process| {
+        self.services.iter_mut().find_map(|(_, process)| {
             let status = process.exited()?;
             Some(process.died(status))
         })
@@ -317,30 +395,27 @@ impl Fleet {
 impl Drop for Fleet {
     fn drop(&mut self) {
         std::thread::scope(|scope| {
-            for process in &mut self.services {
+            for (_, process) in &mut self.services {
                 scope.spawn(|| process.stop());
             }
         });
     }
 }
 
-fn start_one(
-    service: &Service,
-    binaries: &Path,
-    folder: &Path,
-    addresses: &Addresses,
-) -> anyhow::Result<Process> {
-    let name = service.binary();
-    let mut spec = Spec::new(&name, binaries.join(&name), folder)
-        .args(["serve"])
-        .env(service.serve_env(addresses)?);
-    spec.stop_limit = STOP_LIMIT;
-    let mut process = Process::spawn(spec)?;
-    let address = ports::loopback(service.http_port);
-    process.wait_ready(READY_LIMIT, || {
-        http::get_status(address, "/healthz/ready") == Some(200)
-    })?;
-    Ok(process)
+impl Starter {
+    fn start(&self, service: &Service) -> anyhow::Result<Process> {
+        let name = service.binary();
+        let mut spec = Spec::new(&name, self.binaries.join(&name), &self.folder)
+            .args(["serve"])
+            .env(service.serve_env(&self.plan, &self.addresses)?);
+        spec.stop_limit = STOP_LIMIT;
+        let mut process = Process::spawn(spec)?;
+        let address = ports::loopback(service.http_port);
+        process.wait_ready(READY_LIMIT, || {
+            http::get_status(address, "/healthz/ready") == Some(200)
+        })?;
+        Ok(process)
+    }
 }
 
 #[cfg(test)]
@@ -366,14 +441,14 @@ mod tests {
     #[test]
     fn each_command_gets_the_roles_it_needs_and_no_more() {
         let [ledger, ..] = FLEET;
-        let serve = ledger.serve_env(&addresses()).unwrap();
+        let serve = ledger.serve_env(&Plan::default(), &addresses()).unwrap();
         assert_eq!(
             value(&serve, "DATABASE_URL"),
             "postgres://ledger_app:localplus-dev@127.0.0.1:5432/localplus?sslmode=disable"
         );
         assert_eq!(value(&serve, "SVC_WALLET_URL"), "http://127.0.0.1:7102");
         assert_eq!(value(&serve, "MIGRATION_DATABASE_URL"), "");
-        let provision = ledger.provision_env(&addresses()).unwrap();
+        let provision = ledger.provision_env(&Plan::default(), &addresses()).unwrap();
         assert_eq!(
             value(&provision, "ADMIN_DATABASE_URL"),
             "postgres://postgres:s3@127.0.0.1:5432/postgres?sslmode=disable"

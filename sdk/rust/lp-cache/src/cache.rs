@@ -57,11 +57,11 @@ pub struct Hit<V> {
 ///
 /// What stands in a level is replaced upwards only, by [`Versioned::version`]. A version is forgotten with
 /// its entry: after that only `at_least` keeps a reader from going back, by at most
-/// [`Options::shared_ttl`].
+/// [`Options::shared_ttl`]. Nor do other processes hear of a `put` or `invalidate` before their own entry
+/// expires; `at_least` is for those who must not wait for that.
 ///
-/// Valkey is never a reason for an error or a long wait: what it does not answer within 100 ms it does not
-/// answer, and after five failures in a row it is left alone for a second at a time. A `put` or `invalidate`
-/// that does not reach it leaves other processes what they have until that expires.
+/// Valkey is never a reason for an error or a long wait: an answer that takes more than 100 ms is none, and
+/// after five failures in a row Valkey is left alone for a second.
 pub struct VersionedCache<V> {
     local: Local<V>,
     valkey: Valkey,
@@ -109,8 +109,9 @@ where
     ///   judges. It must have been read after `load` was called.
     /// - Callers that miss together share one load where its result serves them: a value of at least their
     ///   version, or anything that began to load after they came.
-    /// - `None` is not cached. Nor is an error, which goes to the caller whose load it is; those who waited
+    /// - `None` is not cached. Nor is an error: it goes to the caller whose load it is, and those who waited
     ///   load one after the other, so that a database in trouble gets one query per key at a time.
+    /// - `load` must not read the same key from this cache: it would wait for itself.
     ///
     /// # Errors
     /// Those of `load`.
@@ -167,7 +168,8 @@ where
         Ok(answer)
     }
 
-    /// Writes a value that is current now, such as one just committed, through both levels.
+    /// Writes a value that is current now, such as one just committed, through both levels, unless what
+    /// stands there is newer.
     pub async fn put(&self, key: &Key, value: V) {
         self.store(key, value, Instant::now(), Some(AsOf::Now)).await;
     }

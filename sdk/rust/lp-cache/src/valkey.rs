@@ -113,7 +113,7 @@ impl Valkey {
 
         let options = Options {
             max_attempts: Some(1),
-            timeout: Some(COMMAND_TIMEOUT),
+            timeout: None,
             fail_fast: true,
             ..Options::default()
         };

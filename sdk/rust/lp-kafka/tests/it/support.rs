@@ -15,12 +15,12 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, migrate::Migrator};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub const TOPIC: &str = "things.happened.v1";
-pub const PATIENCE: Duration = Duration::from_secs(40);
+pub(crate) const TOPIC: &str = "things.happened.v1";
+pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 
-pub struct Ground {
-    pub database: Database,
-    pub kafka: Kafka,
+pub(crate) struct Ground {
+    pub(crate) database: Database,
+    pub(crate) kafka: Kafka,
     owner: SecretUrl,
     role: String,
 }
@@ -31,7 +31,7 @@ fn server(variable: &str) -> String {
 
 impl Ground {
     /// A database with the migrations of `parts`, and [`TOPIC`] with three partitions.
-    pub async fn new(parts: &[&Migrator]) -> Self {
+    pub(crate) async fn new(parts: &[&Migrator]) -> Self {
         let admin: SecretUrl = server("LP_TEST_POSTGRES_URL").parse().unwrap();
         let name = format!("t{}", &SystemIds.uuid().simple().to_string()[12..]);
         let place = admin.expose().split_once('@').unwrap().1.rsplit_once('/').unwrap().0.to_owned();
@@ -58,7 +58,7 @@ impl Ground {
     }
 
     /// With a table `effects` that keeps which events had an effect, in order.
-    pub async fn with_effects(parts: &[&Migrator]) -> Self {
+    pub(crate) async fn with_effects(parts: &[&Migrator]) -> Self {
         let ground = Self::new(parts).await;
         let mut owner = ground.owner().await;
         let create = format!(
@@ -71,23 +71,23 @@ impl Ground {
     }
 
     /// A connection under the role that owns the schema.
-    pub async fn owner(&self) -> PgConnection {
+    pub(crate) async fn owner(&self) -> PgConnection {
         PgConnection::connect_with(&connect_options(&self.owner, SslMode::Disable).unwrap()).await.unwrap()
     }
 
     /// The ids of events that had an effect, in order.
-    pub async fn effects(&self) -> Vec<String> {
+    pub(crate) async fn effects(&self) -> Vec<String> {
         let mut connection = self.database.acquire().await.unwrap();
         sqlx::query_scalar("SELECT id FROM effects ORDER BY position").fetch_all(&mut *connection).await.unwrap()
     }
 
-    pub async fn count(&self, table: &str) -> i64 {
+    pub(crate) async fn count(&self, table: &str) -> i64 {
         let mut connection = self.database.acquire().await.unwrap();
         let count = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
         sqlx::query_scalar(count).fetch_one(&mut *connection).await.unwrap()
     }
 
-    pub fn consume<H: Handler>(&self, name: &str, handler: H) -> Running {
+    pub(crate) fn consume<H: Handler>(&self, name: &str, handler: H) -> Running {
         let (database, metrics) = (self.database.clone(), Metrics::new());
         let consumer =
             Consumer::new(&self.kafka, name, &[TOPIC], database, handler, &metrics, Ambient::system());
@@ -96,14 +96,14 @@ impl Ground {
 }
 
 /// A task that is cancelled and awaited, or killed.
-pub struct Running {
-    pub metrics: Metrics,
+pub(crate) struct Running {
+    pub(crate) metrics: Metrics,
     cancel: CancellationToken,
     task: JoinHandle<()>,
 }
 
 impl Running {
-    pub fn start<F: Future<Output = ()> + Send + 'static>(
+    pub(crate) fn start<F: Future<Output = ()> + Send + 'static>(
         metrics: Metrics,
         run: impl FnOnce(CancellationToken) -> F,
     ) -> Self {
@@ -112,12 +112,12 @@ impl Running {
         Self { metrics, cancel, task }
     }
 
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.cancel.cancel();
         tokio::time::timeout(PATIENCE, self.task).await.unwrap().unwrap();
     }
 
-    pub async fn kill(self) {
+    pub(crate) async fn kill(self) {
         self.task.abort();
         assert!(self.task.await.unwrap_err().is_cancelled());
     }
@@ -125,14 +125,14 @@ impl Running {
 
 /// Remembers what it saw, in order.
 #[derive(Clone, Default)]
-pub struct Seen(Arc<Mutex<Vec<Event>>>);
+pub(crate) struct Seen(Arc<Mutex<Vec<Event>>>);
 
 impl Seen {
-    pub fn events(&self) -> Vec<Event> {
+    pub(crate) fn events(&self) -> Vec<Event> {
         self.0.lock().unwrap().clone()
     }
 
-    pub fn ids_of(&self, key: &str) -> Vec<String> {
+    pub(crate) fn ids_of(&self, key: &str) -> Vec<String> {
         self.events().iter().filter(|e| e.key == key).map(|e| e.id.clone()).collect()
     }
 }
@@ -145,7 +145,7 @@ impl Handler for Seen {
 }
 
 /// Waits until `ready`.
-pub async fn until(what: &str, mut ready: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut ready: impl AsyncFnMut() -> bool) {
     let wait = async {
         while !ready().await {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -154,11 +154,11 @@ pub async fn until(what: &str, mut ready: impl AsyncFnMut() -> bool) {
     tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
-pub fn merchant() -> MerchantId {
+pub(crate) fn merchant() -> MerchantId {
     "mer_0199f0c1d2e37a4b8c5d6e7f80912a3b".parse().unwrap()
 }
 
-pub fn record(id: &str, key: &str) -> Record {
+pub(crate) fn record(id: &str, key: &str) -> Record {
     Record {
         topic: TOPIC.into(),
         key: key.into(),

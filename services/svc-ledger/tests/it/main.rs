@@ -1,0 +1,30 @@
+//! svc-ledger as its clients meet it: the whole service in this process, on real PostgreSQL and Kafka
+//! (`cargo xtask test` starts them).
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::needless_pass_by_value,
+    unreachable_pub,
+    reason = "tests fail by panicking"
+)]
+
+mod audit;
+mod bad_input;
+mod basics;
+mod bisect;
+mod contention;
+mod database;
+mod events;
+mod idempotency;
+mod lifecycle;
+mod merchants;
+mod pages;
+mod posting;
+mod queue;
+mod recovery;
+mod refusals;
+mod rest;
+mod support;
