@@ -67,7 +67,7 @@ pub(crate) enum Unavailable {
     Failed,
 }
 
-/// A moment on Valkey's clock, in milliseconds.
+/// A moment on Valkey's clock, in microseconds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment(i64);
 
@@ -113,7 +113,7 @@ impl Valkey {
 
         let options = Options {
             max_attempts: Some(1),
-            timeout: None,
+            timeout: Some(COMMAND_TIMEOUT),
             fail_fast: true,
             ..Options::default()
         };
@@ -147,12 +147,12 @@ impl Valkey {
     ) -> Result<Moment, Unavailable> {
         let as_of = match as_of {
             AsOf::Now => "".into(),
-            AsOf::At(Moment(ms)) => ms.into(),
+            AsOf::At(Moment(micros)) => micros.into(),
         };
         let args = [
             version.sortable().into(),
             as_of,
-            millis(ttl),
+            micros(ttl),
             Value::Bytes(value.into()),
         ];
         self.run(&self.0.write, key, &args).await.map(Moment)
@@ -160,7 +160,7 @@ impl Valkey {
 
     /// Removes the value; what was read before now cannot be written for as long as `ttl`.
     pub(crate) async fn invalidate(&self, key: &Key, ttl: Duration) -> Result<Moment, Unavailable> {
-        let args = ["".into(), "".into(), millis(ttl), "".into()];
+        let args = ["".into(), "".into(), micros(ttl), "".into()];
         self.run(&self.0.write, key, &args).await.map(Moment)
     }
 
@@ -260,8 +260,8 @@ async fn stay_connected(client: Client) {
     }
 }
 
-fn millis(duration: Duration) -> Value {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX).into()
+fn micros(duration: Duration) -> Value {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX).into()
 }
 
 impl Reply {
@@ -276,12 +276,12 @@ impl Reply {
         };
         let as_of = std::str::from_utf8(as_of)
             .ok()
-            .and_then(|ms| ms.parse::<i64>().ok());
+            .and_then(|micros| micros.parse::<i64>().ok());
         match (version.len(), as_of) {
             (0, Some(_)) => Record::Nothing,
             (Version::DIGITS, Some(as_of)) => match u64::try_from(self.now.0.saturating_sub(as_of)) {
                 Ok(age) => Record::Value {
-                    age: Duration::from_millis(age),
+                    age: Duration::from_micros(age),
                     value,
                 },
                 // Valkey's clock went back, so that the age is not known.
@@ -310,7 +310,7 @@ mod tests {
             };
             match reply.record() {
                 Record::Value { age, value } => {
-                    format!("{} {}", age.as_millis(), String::from_utf8_lossy(value))
+                    format!("{} {}", age.as_micros(), String::from_utf8_lossy(value))
                 }
                 other => format!("{other:?}"),
             }

@@ -4,7 +4,10 @@ use std::{
     future::Future,
     iter,
     panic::AssertUnwindSafe,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -92,6 +95,7 @@ pub(crate) async fn run<H: Handler>(
     worker: Arc<Worker<H>>,
     client: Arc<StreamConsumer<Membership>>,
     queue: StreamPartitionQueue<Membership>,
+    busy: Arc<AtomicBool>,
     stop: CancellationToken,
 ) {
     loop {
@@ -102,6 +106,7 @@ pub(crate) async fn run<H: Handler>(
         };
         match received {
             Ok(message) => {
+                busy.store(true, Ordering::Relaxed);
                 if worker.process(&message, &stop).await.is_none() {
                     return;
                 }
@@ -109,6 +114,7 @@ pub(crate) async fn run<H: Handler>(
                 if let Err(error) = client.store_offset_from_message(&message) {
                     tracing::warn!(%error, "an offset was not stored");
                 }
+                busy.store(false, Ordering::Relaxed);
             }
             Err(error) => {
                 tracing::warn!(%error, "a partition cannot be read");

@@ -7,7 +7,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -15,11 +15,15 @@ use std::{
 
 use rdkafka::{
     ClientConfig, ClientContext, Message, Statistics, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer as _, ConsumerContext, StreamConsumer},
+    consumer::{BaseConsumer, Consumer, ConsumerContext, StreamConsumer},
     error::KafkaError as ClientError,
+    statistics::Partition,
     types::RDKafkaRespErr,
 };
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -30,6 +34,9 @@ use crate::{
 
 /// Longest wait for the group to be left.
 const LEAVE: Duration = Duration::from_secs(10);
+
+/// Topic and partition.
+type Place = (String, i32);
 
 enum Change {
     Assigned(TopicPartitionList),
@@ -42,24 +49,39 @@ pub(crate) struct Membership {
     closing: AtomicBool,
     prefix: String,
     lag: lp_telemetry::Gauge,
+    /// Of each lane, whether it is at work.
+    busy: Mutex<HashMap<Place, Arc<AtomicBool>>>,
+}
+
+impl Membership {
+    fn busy(&self) -> MutexGuard<'_, HashMap<Place, Arc<AtomicBool>>> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The lag of a partition that is given back is another member's to tell.
+    fn forget(&self, place: &Place) {
+        self.busy().remove(place);
+        let topic = place.0.strip_prefix(&self.prefix).unwrap_or(&place.0);
+        self.lag.set(0, &[("topic", topic), ("partition", &place.1.to_string())]);
+    }
 }
 
 impl ClientContext for Membership {
     fn stats(&self, statistics: Statistics) {
-        for topic in statistics.topics.values() {
-            let name = topic.topic.strip_prefix(&self.prefix).unwrap_or(&topic.topic);
-            for partition in topic.partitions.values().filter(|p| p.fetch_state == "active") {
-                let partition_name = partition.partition.to_string();
-                self.lag.set(lag(partition), &[("topic", name), ("partition", &partition_name)]);
-            }
+        for ((topic, number), busy) in &*self.busy() {
+            let partition = statistics.topics.get(topic).and_then(|topic| topic.partitions.get(number));
+            let Some(partition) = partition.filter(|p| p.fetch_state == "active") else { continue };
+            let lag = lag(partition, busy.load(Ordering::Relaxed));
+            let topic = topic.strip_prefix(&self.prefix).unwrap_or(topic);
+            self.lag.set(lag, &[("topic", topic), ("partition", &number.to_string())]);
         }
     }
 }
 
 /// Records that are not done. Markers of transactions take offsets too but never arrive: where everything that
 /// arrived is done, the position of the fetcher counts, which is behind them.
-fn lag(partition: &rdkafka::statistics::Partition) -> i64 {
-    let done = if partition.fetchq_cnt == 0 && partition.stored_offset == partition.app_offset {
+fn lag(partition: &Partition, busy: bool) -> i64 {
+    let done = if partition.fetchq_cnt == 0 && !busy {
         partition.next_offset
     } else {
         partition.stored_offset.max(partition.committed_offset).max(partition.lo_offset)
@@ -80,7 +102,7 @@ impl ConsumerContext for Membership {
 }
 
 /// Agrees to a change when there are no lanes any more: the client waits for it.
-fn answer<C: rdkafka::consumer::Consumer<Membership>>(client: &C, change: &Change) {
+fn answer<C: Consumer<Membership>>(client: &C, change: &Change) {
     let answered = match change {
         Change::Assigned(partitions) => client.incremental_assign(partitions),
         Change::Revoked(partitions) => client.incremental_unassign(partitions),
@@ -98,8 +120,20 @@ struct Lane {
 struct Member<H> {
     worker: Arc<Worker<H>>,
     client: Arc<StreamConsumer<Membership>>,
-    lanes: HashMap<(String, i32), Lane>,
+    changes: mpsc::UnboundedReceiver<Change>,
+    lanes: HashMap<Place, Lane>,
     cancel: CancellationToken,
+}
+
+impl<H> Drop for Member<H> {
+    /// From here on changes are agreed to at once: the client's destructor waits for that.
+    fn drop(&mut self) {
+        self.cancel.cancel();
+        self.client.context().closing.store(true, Ordering::Release);
+        while let Ok(change) = self.changes.try_recv() {
+            answer(&*self.client, &change);
+        }
+    }
 }
 
 /// Takes part in the group until it is cancelled, and leaves it.
@@ -113,33 +147,38 @@ pub(crate) async fn take_part<H: Handler>(
     worker: &Arc<Worker<H>>,
     cancel: &CancellationToken,
 ) -> Result<(), KafkaError> {
-    let (sender, mut changes) = mpsc::unbounded_channel();
+    let (sender, changes) = mpsc::unbounded_channel();
     let membership = Membership {
         changes: sender,
         closing: AtomicBool::new(false),
         prefix: worker.prefix.clone(),
         lag: lag.clone(),
+        busy: Mutex::default(),
     };
     let client: StreamConsumer<Membership> =
         settings.create_with_context(membership).map_err(failed("the consumer"))?;
     let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
     client.subscribe(&topics).map_err(failed("subscribing"))?;
-    let cancel = cancel.child_token();
-    let mut member =
-        Member { worker: worker.clone(), client: Arc::new(client), lanes: HashMap::new(), cancel };
-    let outcome = member.serve(&mut changes).await;
-    member.leave(changes).await;
+    let mut member = Member {
+        worker: worker.clone(),
+        client: Arc::new(client),
+        changes,
+        lanes: HashMap::new(),
+        cancel: cancel.child_token(),
+    };
+    let outcome = member.serve().await;
+    member.leave().await;
     outcome
 }
 
 impl<H: Handler> Member<H> {
-    async fn serve(&mut self, changes: &mut mpsc::UnboundedReceiver<Change>) -> Result<(), KafkaError> {
+    async fn serve(&mut self) -> Result<(), KafkaError> {
         let client = self.client.clone();
         loop {
             tokio::select! {
                 biased;
                 () = self.cancel.cancelled() => return Ok(()),
-                Some(change) = changes.recv() => match change {
+                Some(change) = self.changes.recv() => match change {
                     Change::Assigned(partitions) => self.take(&partitions)?,
                     Change::Revoked(partitions) => self.give_back(&partitions).await?,
                 },
@@ -165,8 +204,9 @@ impl<H: Handler> Member<H> {
                 .client
                 .split_partition_queue(&place.0, place.1)
                 .ok_or_else(|| KafkaError::new(place.0.clone(), "the partition has no queue"))?;
-            let stop = self.cancel.child_token();
-            let lane = lane::run(self.worker.clone(), self.client.clone(), queue, stop.clone());
+            let (stop, busy) = (self.cancel.child_token(), Arc::<AtomicBool>::default());
+            self.client.context().busy().insert(place.clone(), busy.clone());
+            let lane = lane::run(self.worker.clone(), self.client.clone(), queue, busy, stop.clone());
             tracing::info!(topic = place.0, partition = place.1, "partition taken");
             self.lanes.insert(place, Lane { stop, task: tokio::spawn(lane) });
         }
@@ -174,26 +214,25 @@ impl<H: Handler> Member<H> {
     }
 
     async fn give_back(&mut self, partitions: &TopicPartitionList) -> Result<(), KafkaError> {
-        let places = partitions.elements().into_iter().map(|p| (p.topic().to_owned(), p.partition()));
-        let lanes: Vec<Lane> = places.filter_map(|place| self.lanes.remove(&place)).collect();
+        let mut lanes = Vec::new();
+        for partition in partitions.elements() {
+            let place = (partition.topic().to_owned(), partition.partition());
+            lanes.extend(self.lanes.remove(&place));
+            self.client.context().forget(&place);
+        }
         end(lanes).await;
         tracing::info!(?partitions, "partitions given back");
         self.client.incremental_unassign(partitions).map_err(failed("giving partitions back"))
     }
 
     /// Ends the lanes and leaves the group, which commits what they stored.
-    async fn leave(self, mut changes: mpsc::UnboundedReceiver<Change>) {
-        let Self { client, lanes, .. } = self;
-        end(lanes.into_values().collect()).await;
-        client.context().closing.store(true, Ordering::Release);
-        while let Ok(change) = changes.try_recv() {
-            answer(&*client, &change);
-        }
+    async fn leave(mut self) {
+        end(std::mem::take(&mut self.lanes).into_values().collect()).await;
         // In a thread of its own: leaving waits for the network, and a thread of the runtime's pool would hold
         // up the process's end.
-        let (left, leaving) = tokio::sync::oneshot::channel();
+        let (left, leaving) = oneshot::channel();
         let leave = move || {
-            drop(client);
+            drop(self);
             let _ = left.send(());
         };
         let started = std::thread::Builder::new().name("kafka-leave".into()).spawn(leave);

@@ -110,7 +110,9 @@ fn transaction(
         std::thread::sleep(Duration::from_micros(200));
     }
     if let Some(error) = client.context().take_failure() {
-        return Err(KafkaError::new("publishing", error));
+        // What befell the records follows from what befell the producer.
+        let fatal = client.client().fatal_error().map(|(_, reason)| reason);
+        return Err(KafkaError::new("publishing", fatal.unwrap_or_else(|| error.to_string())));
     }
     client.commit_transaction(STEP).map_err(failed("committing a transaction"))
 }

@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use lp_pg::{Database, Failure};
+use lp_pg::{Database, Failure, PgError};
 use lp_telemetry::{Gauge, Histogram, Metrics};
 use lp_types::time::Ambient;
 use sqlx::PgConnection;
@@ -14,7 +14,7 @@ use tokio::{
 use tracing::{error, warn};
 
 pub use crate::infrastructure::postgres::posting::{Verdict, Wanted};
-use crate::infrastructure::postgres::{epoch, posting::post_batch};
+use crate::infrastructure::postgres::{epoch, posting::post_batch, transactions};
 
 /// Requests that may wait; one more is refused at once.
 const QUEUE: usize = 4_096;
@@ -134,27 +134,39 @@ impl Poster {
         }
     }
 
-    async fn serve(&mut self, waiting: Vec<Waiting>) {
-        // Keys in a batch are all different: the same key again gets the answer of the first.
-        let mut leaders: Vec<Waiting> = Vec::with_capacity(waiting.len());
-        let mut followers: Vec<(usize, Waiting)> = Vec::new();
-        let mut by_key = HashMap::new();
-        for one in waiting {
+    async fn serve(&mut self, mut waiting: Vec<Waiting>) {
+        for one in &waiting {
             self.measures
                 .waited
                 .record(one.since.elapsed().as_secs_f64(), &[]);
+        }
+        while !waiting.is_empty() {
+            waiting = self.serve_once(waiting).await;
+        }
+        self.wake_relay.wake();
+    }
+
+    /// Answers `waiting`, and returns those that must wait for the next batch: another request under a key of
+    /// this one, of which only the record can tell whose the key is.
+    async fn serve_once(&mut self, waiting: Vec<Waiting>) -> Vec<Waiting> {
+        // Keys in a batch are all different: the same request again gets the answer of the first.
+        let mut leaders: Vec<Waiting> = Vec::with_capacity(waiting.len());
+        let mut followers: Vec<(usize, Waiting)> = Vec::new();
+        let mut later = Vec::new();
+        let mut by_key = HashMap::new();
+        for one in waiting {
             let claim = &one.wanted.claim;
             let key = (claim.caller.merchant, claim.rpc, claim.key.clone());
             match by_key.get(&key) {
-                Some(leader) => followers.push((*leader, one)),
+                Some((leader, fingerprint)) if *fingerprint == claim.fingerprint => {
+                    followers.push((*leader, one));
+                }
+                Some(_) => later.push(one),
                 None => {
-                    by_key.insert(key, leaders.len());
+                    by_key.insert(key, (leaders.len(), claim.fingerprint));
                     leaders.push(one);
                 }
             }
-        }
-        if leaders.is_empty() {
-            return;
         }
         self.measures
             .batch
@@ -163,10 +175,7 @@ impl Poster {
         let wanted: Vec<&Wanted> = leaders.iter().map(|w| &w.wanted).collect();
         let verdicts = self.post(&wanted).await;
         for (leader, follower) in followers {
-            let same = leaders.get(leader).map(|l| l.wanted.claim.fingerprint)
-                == Some(follower.wanted.claim.fingerprint);
             let verdict = match verdicts.get(leader) {
-                Some(Ok(_)) if !same => Ok(Verdict::KeyReused),
                 Some(verdict) => verdict.clone(),
                 None => Err(lp_error::Error::unavailable("the poster")),
             };
@@ -176,7 +185,7 @@ impl Poster {
             // The caller may have gone; the answer stands under its key.
             let _ = leader.answer.send(verdict);
         }
-        self.wake_relay.wake();
+        later
     }
 
     /// Posts `batch`; where the data of one breaks a rule of the database, halves it until that one is alone,
@@ -211,9 +220,7 @@ impl Poster {
         for _ in 1..ATTEMPTS {
             match self.once(batch).await {
                 Ok(verdicts) => return Ok(verdicts),
-                Err(failure) if matches!(failure.failure(), Failure::Unreachable | Failure::Contention) => {
-                    warn!(error = %failure, "a batch is tried again");
-                }
+                Err(failure) if passes(&failure) => warn!(error = %failure, "a batch is tried again"),
                 Err(failure) => return Err(failure),
             }
             sleep(delay).await;
@@ -233,6 +240,16 @@ impl Poster {
             self.session = Some(session);
         }
         outcome
+    }
+}
+
+/// Whether the same batch may be posted when it is tried again.
+fn passes(failure: &PgError) -> bool {
+    match failure.failure() {
+        Failure::Unreachable | Failure::Contention => true,
+        // Another replica took a reference after this batch had looked for it: the next look finds it taken.
+        Failure::BadData => failure.constraint() == Some(transactions::REFERENCE),
+        Failure::Fault => false,
     }
 }
 

@@ -1,7 +1,5 @@
 //! What the database refuses, though the domain let it through, fails alone.
 
-use lp_telemetry::Metrics;
-
 use crate::{
     audit::audit,
     queue::{Stage, burn, earn, posted, wanted},
@@ -23,10 +21,6 @@ async fn refuse_poison(ground: &Ground) {
            FOR EACH ROW EXECUTE FUNCTION refuse_poison()",
     )
     .await;
-}
-
-fn attempts(metrics: &Metrics) -> bool {
-    metrics.render().unwrap().contains("ledger_poster_batch_size_count 1")
 }
 
 #[tokio::test]
@@ -55,7 +49,9 @@ async fn a_poison_row_fails_alone() {
             assert!(posted(verdict), "{n}: {verdict:?}");
         }
     }
-    assert!(attempts(&metrics), "it was one batch");
+    let measured = metrics.render().unwrap();
+    assert!(measured.contains("ledger_poster_batch_size_sum{} 100.0"), "{measured}");
+    assert!(measured.contains("ledger_poster_batch_size_count{} 1\n"), "{measured}");
     let poison = 8 + 41 + 74;
     assert_eq!(client.units(&account).await, 10 + 5_050 - poison);
     audit(&ground).await;

@@ -1,9 +1,12 @@
 //! One key, one transaction, one answer.
 
+use std::collections::HashMap;
+
 use futures::future::join_all;
 use lp_contracts::ledger::v1::{self, AccountType};
 use serde_json::json;
-use tonic::{Code, Response};
+use tonic::{Code, Response, Status};
+use tonic_types::StatusExt as _;
 
 use crate::{
     audit::audit,
@@ -28,6 +31,11 @@ async fn the_same_key_gives_the_same_answer_also_after_a_restart() {
     assert_eq!(bytes(&again), bytes(&first));
     assert_eq!(ground.written().await, written);
     assert_eq!(client.units(&account).await, 70);
+}
+
+fn metadata(status: &Status) -> HashMap<String, String> {
+    let details = status.get_error_details();
+    details.error_info().unwrap().metadata.clone()
 }
 
 /// 64 calls with one key, dealt out to `clients`, give one transaction and equal answers.
@@ -136,7 +144,8 @@ async fn a_refusal_is_an_answer_and_stays() {
     assert_eq!(reason(&refused), "INSUFFICIENT_FUNDS");
     client.earn(&new_key(), &account, 90).await.unwrap();
     let again = client.burn("too-much", &account, 11).await.unwrap_err();
-    assert_eq!((again.message(), again.details()), (refused.message(), refused.details()));
+    assert_eq!((again.code(), again.message()), (refused.code(), refused.message()));
+    assert_eq!(metadata(&again), metadata(&refused));
     assert_eq!(client.units(&account).await, 100);
 
     let open = async || {

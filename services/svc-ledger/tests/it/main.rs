@@ -23,6 +23,7 @@ mod lifecycle;
 mod merchants;
 mod pages;
 mod posting;
+mod proxy;
 mod queue;
 mod recovery;
 mod refusals;

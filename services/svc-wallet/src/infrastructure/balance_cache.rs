@@ -12,7 +12,7 @@ const BALANCES: KeySpace = KeySpace::new("svc-wallet", "balance", 1);
 const LIFE: Duration = Duration::from_secs(30);
 const LOCAL_BYTES: u64 = 50 * 1024 * 1024;
 
-/// The cache of balances.
+/// The cache of balances. Its futures are boxed: nested in the consumer's they are too deep for the compiler.
 #[derive(Debug)]
 pub struct BalanceCache(VersionedCache<WalletBalance>);
 
@@ -42,11 +42,11 @@ impl BalanceCache {
         F: FnOnce() -> L,
         L: Future<Output = lp_error::Result<Option<WalletBalance>>>,
     {
-        self.0.get_or_load(&BALANCES.key(wallet), at_least, load).await
+        Box::pin(self.0.get_or_load(&BALANCES.key(wallet), at_least, load)).await
     }
 
     /// Writes a balance that was just committed.
     pub async fn put(&self, balance: WalletBalance) {
-        self.0.put(&BALANCES.key(balance.wallet), balance).await;
+        Box::pin(self.0.put(&BALANCES.key(balance.wallet), balance)).await;
     }
 }

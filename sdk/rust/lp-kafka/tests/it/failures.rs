@@ -1,6 +1,6 @@
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use lp_kafka::{Event, HandleError, Handler, MIGRATOR, TransactionalProducer};
@@ -12,10 +12,12 @@ use rdkafka::{
     producer::{FutureProducer, FutureRecord},
 };
 
-use crate::support::{Ground, Seen, TOPIC, record, until};
+use crate::support::{Ground, PATIENCE, Seen, TOPIC, record, until};
 
 fn raw_producer(ground: &Ground) -> FutureProducer {
-    ClientConfig::new().set("bootstrap.servers", &ground.kafka.kafka_brokers).create().unwrap()
+    let mut settings = ClientConfig::new();
+    settings.set("bootstrap.servers", &ground.kafka.kafka_brokers).set("partitioner", "murmur2_random");
+    settings.create().unwrap()
 }
 
 /// The dead letters, each with its headers as text.
@@ -29,9 +31,11 @@ async fn dead_letters(ground: &Ground, count: usize) -> Vec<(OwnedMessage, Vec<(
             .create()
             .unwrap();
         consumer.subscribe(&[&format!("{}{TOPIC}.dlt", config.kafka_prefix)]).unwrap();
-        let mut letters = Vec::new();
+        let (started, mut letters) = (Instant::now(), Vec::new());
         while letters.len() < count {
-            let letter = consumer.poll(Duration::from_secs(30)).unwrap().unwrap().detach();
+            assert!(started.elapsed() < PATIENCE, "{} of {count} dead letters", letters.len());
+            let Some(letter) = consumer.poll(Duration::from_secs(1)) else { continue };
+            let letter = letter.unwrap().detach();
             let text = |h: Header<'_, &[u8]>| {
                 (h.key.to_owned(), String::from_utf8(h.value.unwrap().to_vec()).unwrap())
             };

@@ -13,6 +13,9 @@ use uuid::Uuid;
 
 use super::codes::{Code, corrupt};
 
+/// The constraint by which a reference names one transaction of a merchant.
+pub const REFERENCE: &str = "transactions_reference";
+
 /// A transaction as it was posted. It never changes, so that an answer can be made from it at any time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PostedTransaction {

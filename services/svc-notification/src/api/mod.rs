@@ -1,0 +1,4 @@
+//! gRPC handlers, and conversion between the contract and the domain. REST comes from the contract.
+
+mod convert;
+pub mod grpc;

@@ -1,0 +1,4 @@
+//! Use cases, a file each.
+
+pub mod deliver;
+pub mod read;

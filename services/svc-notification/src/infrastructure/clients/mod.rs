@@ -1,0 +1,3 @@
+//! Other services, as far as this one calls them.
+
+pub mod wallet;

@@ -1,0 +1,3 @@
+//! What other services publish.
+
+pub mod ledger_transactions;

@@ -1,0 +1,281 @@
+//! A stand-in for svc-ledger: a real gRPC server that opens accounts, tells balances, and fails when told to.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use lp_contracts::{
+    common::v1::Money,
+    ledger::v1::{
+        self, ErrorReason,
+        ledger_service_server::{LedgerService, LedgerServiceServer},
+    },
+    token::ConsistencyToken,
+};
+use lp_error::{Code, Error};
+use lp_types::{AccountId, IdSource as _, SystemIds};
+use tokio::net::TcpListener;
+use tonic::{Request, Response, Status, transport::server::TcpIncoming};
+use url::Url;
+
+/// How it answers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Mode {
+    #[default]
+    Well,
+    Unavailable,
+    /// Never.
+    Hang,
+}
+
+/// A call of CreateAccount, as it came.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Opened {
+    pub merchant: String,
+    pub actor: String,
+    pub key: String,
+    pub asset: String,
+    pub customer: bool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    mode: Mode,
+    unknown_assets: BTreeSet<String>,
+    /// By merchant and key.
+    accounts: BTreeMap<(String, String), String>,
+    opened: Vec<Opened>,
+    balances: BTreeMap<String, v1::Balance>,
+    asked: usize,
+}
+
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    state: Arc<Mutex<State>>,
+    address: std::net::SocketAddr,
+}
+
+impl Ledger {
+    pub async fn start() -> Self {
+        let ledger = Self::absent().await;
+        ledger.appear().await;
+        ledger
+    }
+
+    /// One that nobody listens for yet.
+    pub async fn absent() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self {
+            state: Arc::default(),
+            address: listener.local_addr().unwrap(),
+        }
+    }
+
+    pub async fn appear(&self) {
+        let listener = TcpListener::bind(self.address).await.unwrap();
+        let server =
+            tonic::transport::Server::builder().add_service(LedgerServiceServer::new(self.clone()));
+        tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
+    }
+
+    pub fn url(&self) -> Url {
+        format!("http://{}", self.address).parse().unwrap()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    pub fn set_mode(&self, mode: Mode) {
+        self.state().mode = mode;
+    }
+
+    pub fn forget_asset(&self, code: &str) {
+        self.state().unknown_assets.insert(code.to_owned());
+    }
+
+    /// Where an account stands from now on.
+    pub fn set_balance(&self, account: &str, position: Position) {
+        let at = lp_contracts::time::to_wire("2026-11-21T10:00:00Z".parse().unwrap());
+        let balance = v1::Balance {
+            account_id: account.to_owned(),
+            balance: Some(Money {
+                minor_units: position.balance,
+                asset_code: "PTS".to_owned(),
+            }),
+            sequence: position.sequence,
+            posted_at: (position.sequence > 0).then_some(at),
+            consistency_token: position.token(account),
+        };
+        self.state().balances.insert(account.to_owned(), balance);
+    }
+
+    /// The calls of CreateAccount, failed ones included.
+    pub fn opened(&self) -> Vec<Opened> {
+        self.state().opened.clone()
+    }
+
+    pub fn accounts(&self) -> usize {
+        self.state().accounts.len()
+    }
+
+    /// How often a balance was asked for.
+    pub fn asked(&self) -> usize {
+        self.state().asked
+    }
+
+    async fn behave(&self) -> Result<(), Status> {
+        let mode = self.state().mode;
+        match mode {
+            Mode::Well => Ok(()),
+            Mode::Unavailable => Err(Status::unavailable("the ledger is away")),
+            Mode::Hang => std::future::pending().await,
+        }
+    }
+}
+
+/// A position of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    pub epoch: i64,
+    pub sequence: i64,
+    pub balance: i64,
+}
+
+impl Position {
+    pub fn token(self, account: &str) -> String {
+        let account: AccountId = account.parse().unwrap();
+        let (epoch, sequence) = (self.epoch, self.sequence);
+        ConsistencyToken {
+            account,
+            epoch,
+            sequence,
+        }
+        .encode()
+    }
+}
+
+/// The position of the first epoch where each entry brought ten points.
+pub fn position(sequence: i64) -> Position {
+    Position {
+        epoch: 1,
+        sequence,
+        balance: 10 * sequence,
+    }
+}
+
+fn header<M>(request: &Request<M>, name: &str) -> String {
+    let value = request.metadata().get(name);
+    value.map(|v| v.to_str().unwrap().to_owned()).unwrap_or_default()
+}
+
+fn refusal(reason: ErrorReason, code: Code) -> Status {
+    Error::new(code, "ledger.localplus", reason.reason(), "no").into()
+}
+
+#[tonic::async_trait]
+impl LedgerService for Ledger {
+    async fn create_account(
+        &self,
+        request: Request<v1::CreateAccountRequest>,
+    ) -> Result<Response<v1::CreateAccountResponse>, Status> {
+        let call = Opened {
+            merchant: header(&request, "localplus-merchant"),
+            actor: header(&request, "localplus-actor"),
+            key: header(&request, "idempotency-key"),
+            asset: request.get_ref().asset_code.clone(),
+            customer: request.get_ref().r#type() == v1::AccountType::Customer,
+        };
+        self.state().opened.push(call.clone());
+        self.behave().await?;
+        let mut state = self.state();
+        if state.unknown_assets.contains(&call.asset) {
+            return Err(refusal(ErrorReason::UnknownAsset, Code::FailedPrecondition));
+        }
+        let new = || AccountId::from_uuid(SystemIds.uuid()).to_string();
+        let account_id = state
+            .accounts
+            .entry((call.merchant, call.key))
+            .or_insert_with(new)
+            .clone();
+        let account = v1::Account {
+            account_id,
+            asset_code: call.asset,
+            ..v1::Account::default()
+        };
+        Ok(Response::new(v1::CreateAccountResponse {
+            account: Some(account),
+        }))
+    }
+
+    async fn get_balance(
+        &self,
+        request: Request<v1::GetBalanceRequest>,
+    ) -> Result<Response<v1::GetBalanceResponse>, Status> {
+        self.state().asked += 1;
+        self.behave().await?;
+        let found = self.state().balances.get(&request.get_ref().account_id).cloned();
+        let balance = found.ok_or_else(|| refusal(ErrorReason::UnknownAccount, Code::NotFound))?;
+        Ok(Response::new(v1::GetBalanceResponse {
+            balance: Some(balance),
+        }))
+    }
+
+    async fn create_asset(
+        &self,
+        _: Request<v1::CreateAssetRequest>,
+    ) -> Result<Response<v1::CreateAssetResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn get_asset(
+        &self,
+        _: Request<v1::GetAssetRequest>,
+    ) -> Result<Response<v1::GetAssetResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn get_account(
+        &self,
+        _: Request<v1::GetAccountRequest>,
+    ) -> Result<Response<v1::GetAccountResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn create_transaction(
+        &self,
+        _: Request<v1::CreateTransactionRequest>,
+    ) -> Result<Response<v1::CreateTransactionResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn earn(&self, _: Request<v1::EarnRequest>) -> Result<Response<v1::EarnResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn burn(&self, _: Request<v1::BurnRequest>) -> Result<Response<v1::BurnResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn get_transaction(
+        &self,
+        _: Request<v1::GetTransactionRequest>,
+    ) -> Result<Response<v1::GetTransactionResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn list_transactions(
+        &self,
+        _: Request<v1::ListTransactionsRequest>,
+    ) -> Result<Response<v1::ListTransactionsResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn list_entries(
+        &self,
+        _: Request<v1::ListEntriesRequest>,
+    ) -> Result<Response<v1::ListEntriesResponse>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+}
