@@ -4,4 +4,5 @@
 mod fleet;
 mod first_earn;
 mod isolation;
+mod readme;
 mod trace;

@@ -32,7 +32,7 @@ async fn one_trace_spans_the_call_the_outbox_kafka_the_consumers_and_the_e_mail(
                 let Some(trace) = earn(spans) else { return false };
                 let of_trace: Vec<_> = spans.iter().filter(|s| s.trace_id == trace).collect();
                 wanted.iter().all(|service| of_trace.iter().any(|s| s.service == *service))
-                    && ["publish", "consume", "WalletService/GetContact", "send e-mail"]
+                    && ["publish", "consume", "WalletService/GetContact", "SMTP send"]
                         .iter()
                         .all(|name| of_trace.iter().any(|s| s.name.starts_with(name)))
             },

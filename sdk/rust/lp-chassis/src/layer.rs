@@ -11,8 +11,11 @@ use std::{
 use futures::{FutureExt as _, future::BoxFuture};
 use http::{HeaderMap, HeaderValue, Request, Response};
 use lp_config::CallerAuth;
-use lp_contracts::access::{Access, access_of};
-use lp_error::{Error, LogLevel};
+use lp_contracts::{
+    access::{Access, access_of},
+    common::v1::ErrorReason,
+};
+use lp_error::{Code, Error, LogLevel};
 use lp_telemetry::{Counter, Gauge, Histogram, Metrics, RequestCost};
 use lp_types::{Actor, CallerContext, RequestId, time::Ambient};
 use prost_reflect::DescriptorPool;
@@ -167,10 +170,11 @@ where
     let span = tracing::info_span!("rpc", otel.name = %rpc, otel.kind = "server", request_id = %id);
     lp_telemetry::set_parent_from(&span, request.headers());
     async move {
-        shared.in_flight.add(1, &[]);
+        let under_way = UnderWay::begin(&shared, &rpc);
         let timeout =
             timeout_of(request.headers()).map_or(shared.policy.timeout, |t| t.min(shared.policy.timeout));
         let caller = match &access {
+            _ if !is_grpc(request.headers()) => Err(unsupported_media_type()),
             Some(_) => shared.caller(request.headers(), id),
             // An rpc without an access option is open to nobody.
             None => Err(unauthenticated()),
@@ -190,7 +194,7 @@ where
                 lp_telemetry::measured(bounded(inner, request, timeout)).await
             }
         };
-        shared.in_flight.add(-1, &[]);
+        under_way.end();
         let mut response = outcome?;
         if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
             response.headers_mut().insert(REQUEST_ID, value);
@@ -206,6 +210,39 @@ where
     .await
 }
 
+/// Counts a request while it is under way, and as cancelled when its caller goes away before the answer.
+struct UnderWay<'a> {
+    shared: &'a Shared,
+    rpc: &'a str,
+    ended: bool,
+}
+
+impl<'a> UnderWay<'a> {
+    fn begin(shared: &'a Shared, rpc: &'a str) -> Self {
+        shared.in_flight.add(1, &[]);
+        Self {
+            shared,
+            rpc,
+            ended: false,
+        }
+    }
+
+    fn end(mut self) {
+        self.ended = true;
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.shared.in_flight.add(-1, &[]);
+        if !self.ended {
+            let code = name(tonic::Code::Cancelled);
+            self.shared.requests.add(1, &[("rpc", self.rpc), ("code", code)]);
+            tracing::info!(rpc = self.rpc, code, outcome = code, "request");
+        }
+    }
+}
+
 /// Runs the handler until `timeout`; its panic is an INTERNAL of this request alone.
 async fn bounded<S, B>(
     mut inner: S,
@@ -217,14 +254,62 @@ where
 {
     let handler = AssertUnwindSafe(inner.call(request)).catch_unwind();
     match tokio::time::timeout(timeout, handler).await {
-        Ok(Ok(outcome)) => outcome,
+        Ok(Ok(outcome)) => outcome.map(documented),
         Ok(Err(_panic)) => Ok(refusal(Error::internal("the handler panicked"))),
         Err(_late) => Ok(refusal(Error::deadline_exceeded())),
     }
 }
 
 fn refusal(error: Error) -> Response<Body> {
-    Status::from(error).into_http()
+    // Who does not speak gRPC is told so by HTTP.
+    let speaks_grpc = error.code() != Code::UnsupportedMediaType;
+    let status = if speaks_grpc {
+        http::StatusCode::OK
+    } else {
+        error.code().http()
+    };
+    let mut response = Status::from(error).into_http();
+    *response.status_mut() = status;
+    response
+}
+
+fn unsupported_media_type() -> Error {
+    Error::new(
+        Code::UnsupportedMediaType,
+        lp_error::DOMAIN,
+        ErrorReason::UnsupportedMediaType.reason(),
+        "the content type must be application/grpc",
+    )
+}
+
+/// tonic would decode a message under any content type
+/// (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let kind = headers.get(http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
+    let rest = kind.and_then(|kind| kind.strip_prefix("application/grpc"));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['+', ';']))
+}
+
+/// What tonic itself refuses, before a handler sees it, has no documented reason: it gets one here. Handlers
+/// of ours give an [`Error`] each, which is the source of their status.
+fn documented(response: Response<Body>) -> Response<Body> {
+    let bare = response
+        .extensions()
+        .get::<Status>()
+        .filter(|status| std::error::Error::source(*status).is_none());
+    let Some(status) = bare else { return response };
+    let (code, reason) = match status.code() {
+        tonic::Code::OutOfRange => (Code::BodyTooLarge, ErrorReason::BodyTooLarge),
+        // Of a unary request nothing else can fail in tonic than the reading of its message.
+        tonic::Code::Internal => (Code::InvalidArgument, ErrorReason::MalformedBody),
+        _ => return response,
+    };
+    refusal(Error::new(
+        code,
+        lp_error::DOMAIN,
+        reason.reason(),
+        status.message().to_owned(),
+    ))
 }
 
 /// One line a request; returns its gRPC code's name.

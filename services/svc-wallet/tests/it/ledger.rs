@@ -45,6 +45,7 @@ struct State {
     unknown_assets: BTreeSet<String>,
     /// By merchant and key.
     accounts: BTreeMap<(String, String), String>,
+    next_account: Option<String>,
     opened: Vec<Opened>,
     balances: BTreeMap<String, v1::Balance>,
     asked: usize,
@@ -93,6 +94,11 @@ impl Ledger {
 
     pub fn forget_asset(&self, code: &str) {
         self.state().unknown_assets.insert(code.to_owned());
+    }
+
+    /// The id of the next account.
+    pub fn give_next(&self, account: &str) {
+        self.state().next_account = Some(account.to_owned());
     }
 
     /// Where an account stands from now on.
@@ -193,7 +199,8 @@ impl LedgerService for Ledger {
         if state.unknown_assets.contains(&call.asset) {
             return Err(refusal(ErrorReason::UnknownAsset, Code::FailedPrecondition));
         }
-        let new = || AccountId::from_uuid(SystemIds.uuid()).to_string();
+        let chosen = state.next_account.take();
+        let new = || chosen.unwrap_or_else(|| AccountId::from_uuid(SystemIds.uuid()).to_string());
         let account_id = state
             .accounts
             .entry((call.merchant, call.key))

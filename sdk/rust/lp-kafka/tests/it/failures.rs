@@ -14,6 +14,8 @@ use rdkafka::{
 
 use crate::support::{Ground, PATIENCE, Seen, TOPIC, record, until};
 
+const RETRIES: &str = "consumer_retries_total{topic=\"things.happened.v1\"}";
+
 fn raw_producer(ground: &Ground) -> FutureProducer {
     let mut settings = ClientConfig::new();
     settings.set("bootstrap.servers", &ground.kafka.kafka_brokers).set("partitioner", "murmur2_random");
@@ -79,12 +81,12 @@ async fn poison_goes_to_the_dead_letters_and_the_rest_goes_on() {
 
     let handler = RefusesPoison::default();
     let seen = handler.0.clone();
-    let consumer = ground.consume("svc-thing.test", handler);
+    let mut consumer = ground.consume("svc-thing.test", handler);
     until("the rest", async || seen.ids_of("a").len() == 2).await;
-    let metrics = consumer.metrics.clone();
     consumer.stop().await;
     assert_eq!(seen.ids_of("a"), ["1", "2"]);
-    assert!(metrics.render().unwrap().contains("outcome=\"dead_letter\",topic=\"things.happened.v1\"} 3"));
+    let buried = consumer.metric("consumer_events_total{outcome=\"dead_letter\",topic=\"things.happened.v1\"}");
+    assert_eq!(buried, Some(3));
     assert_eq!(ground.count("inbox").await, 2, "a dead letter may be replayed");
 
     let letters = dead_letters(&ground, 3).await;
@@ -128,7 +130,7 @@ async fn what_is_away_is_waited_for() {
     let mut producer = TransactionalProducer::start(&ground.kafka, "p").await.unwrap();
     producer.publish(vec![record("1", "a"), record("2", "a"), record("3", "b")]).await.unwrap();
     let seen = Seen::default();
-    let consumer = ground.consume(
+    let mut consumer = ground.consume(
         "svc-thing.test",
         FailsFirst {
             seen: seen.clone(),
@@ -138,11 +140,10 @@ async fn what_is_away_is_waited_for() {
         },
     );
     until("both of one key", async || seen.ids_of("a").len() == 2).await;
-    let metrics = consumer.metrics.clone();
     consumer.stop().await;
     assert_eq!(seen.ids_of("a"), ["1", "2"], "its own partition waited");
     assert_eq!(seen.events()[0].id, "3", "another partition did not");
-    assert!(metrics.render().unwrap().contains("consumer_retries_total{topic=\"things.happened.v1\"} 10"));
+    assert_eq!(consumer.metric(RETRIES), Some(10));
 }
 
 #[tokio::test]
@@ -151,7 +152,7 @@ async fn a_fault_that_stays_goes_to_the_dead_letters() {
     let mut producer = TransactionalProducer::start(&ground.kafka, "p").await.unwrap();
     producer.publish(vec![record("1", "a"), record("2", "a")]).await.unwrap();
     let seen = Seen::default();
-    let consumer = ground.consume(
+    let mut consumer = ground.consume(
         "svc-thing.test",
         FailsFirst {
             seen: seen.clone(),
@@ -174,13 +175,12 @@ async fn a_stop_does_not_wait_for_what_is_away() {
     producer.publish(vec![record("1", "a")]).await.unwrap();
     let (seen, error) = (Seen::default(), || lp_error::Error::unavailable("svc-other").into());
     let fails = || FailsFirst { seen: seen.clone(), left: AtomicUsize::new(usize::MAX), error };
-    let consumer = ground.consume("svc-thing.test", fails());
-    let tried = async || consumer.metrics.render().unwrap().contains("consumer_retries_total{");
-    until("tried", tried).await;
+    let mut consumer = ground.consume("svc-thing.test", fails());
+    until("tried", async || consumer.metric(RETRIES).is_some()).await;
     consumer.stop().await;
     assert_eq!(ground.count("inbox").await, 0);
 
-    let consumer = ground.consume("svc-thing.test", seen.clone());
+    let mut consumer = ground.consume("svc-thing.test", seen.clone());
     until("handled after all", async || seen.ids_of("a").len() == 1).await;
     consumer.stop().await;
 }

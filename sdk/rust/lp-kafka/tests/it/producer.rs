@@ -14,7 +14,7 @@ async fn a_replaced_producer_is_fenced() {
     second.publish(vec![record("2", "a")]).await.unwrap();
 
     let seen = Seen::default();
-    let consumer = ground.consume("svc-thing.test", seen.clone());
+    let mut consumer = ground.consume("svc-thing.test", seen.clone());
     until("both", async || seen.ids_of("a").len() == 2).await;
     consumer.stop().await;
     assert_eq!(seen.ids_of("a"), ["1", "2"]);
@@ -31,7 +31,7 @@ async fn a_refused_record_takes_its_transaction_along() {
     let mut producer = TransactionalProducer::start(&ground.kafka, "svc-thing-relay").await.unwrap();
     producer.publish(vec![record("2", "a")]).await.unwrap();
     let seen = Seen::default();
-    let consumer = ground.consume("svc-thing.test", seen.clone());
+    let mut consumer = ground.consume("svc-thing.test", seen.clone());
     until("the second", async || seen.events().len() == 1).await;
     consumer.stop().await;
     assert_eq!(seen.ids_of("a"), ["2"]);

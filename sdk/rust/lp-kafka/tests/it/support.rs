@@ -97,7 +97,7 @@ impl Ground {
 
 /// A task that is cancelled and awaited, or killed.
 pub(crate) struct Running {
-    pub(crate) metrics: Metrics,
+    metrics: Metrics,
     cancel: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -112,14 +112,21 @@ impl Running {
         Self { metrics, cancel, task }
     }
 
-    pub(crate) async fn stop(self) {
-        self.cancel.cancel();
-        tokio::time::timeout(PATIENCE, self.task).await.unwrap().unwrap();
+    /// The value of a series, named as `name` or `name{label="value",…}` with its labels sorted.
+    pub(crate) fn metric(&self, series: &str) -> Option<i64> {
+        let text = self.metrics.render().unwrap();
+        let value = |line: &str| line.strip_prefix(series)?.trim_start_matches("{}").trim().parse().ok();
+        text.lines().find_map(value)
     }
 
-    pub(crate) async fn kill(self) {
+    pub(crate) async fn stop(&mut self) {
+        self.cancel.cancel();
+        tokio::time::timeout(PATIENCE, &mut self.task).await.unwrap().unwrap();
+    }
+
+    pub(crate) async fn kill(&mut self) {
         self.task.abort();
-        assert!(self.task.await.unwrap_err().is_cancelled());
+        assert!((&mut self.task).await.unwrap_err().is_cancelled());
     }
 }
 

@@ -22,15 +22,15 @@ fn relay(ground: &Ground, kafka: &Kafka) -> (Running, Wake) {
 }
 
 fn leads(relay: &Running) -> bool {
-    relay.metrics.render().unwrap().contains("outbox_relay_leader 1")
+    relay.metric("outbox_relay_leader") == Some(1)
 }
 
 #[tokio::test]
 async fn what_commits_is_published() {
     let ground = ground().await;
-    let (relay, wake) = relay(&ground, &ground.kafka);
+    let (mut relay, wake) = relay(&ground, &ground.kafka);
     let seen = Seen::default();
-    let consumer = ground.consume("svc-thing.test", seen.clone());
+    let mut consumer = ground.consume("svc-thing.test", seen.clone());
 
     let mut both = event("txn_1", &["acc_a", "acc_b"]);
     both.traceparent = Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into());
@@ -58,9 +58,9 @@ async fn what_commits_is_published() {
 #[tokio::test]
 async fn what_rolls_back_is_not_published() {
     let ground = ground().await;
-    let (relay, wake) = relay(&ground, &ground.kafka);
+    let (mut relay, wake) = relay(&ground, &ground.kafka);
     let seen = Seen::default();
-    let consumer = ground.consume("svc-thing.test", seen.clone());
+    let mut consumer = ground.consume("svc-thing.test", seen.clone());
     let mut work = ground.database.begin().await.unwrap();
     append(&mut work, &[event("rolled-back", &["a"])]).await.unwrap();
     drop(work);
@@ -77,9 +77,9 @@ async fn what_rolls_back_is_not_published() {
 #[tokio::test]
 async fn a_late_lower_id_is_not_skipped() {
     let ground = ground().await;
-    let (relay, wake) = relay(&ground, &ground.kafka);
+    let (mut relay, wake) = relay(&ground, &ground.kafka);
     let seen = Seen::default();
-    let consumer = ground.consume("svc-thing.test", seen.clone());
+    let mut consumer = ground.consume("svc-thing.test", seen.clone());
     let mut early = ground.database.begin().await.unwrap();
     append(&mut early, &[event("lower-id", &["a"])]).await.unwrap();
     let mut late = ground.database.begin().await.unwrap();
@@ -99,7 +99,7 @@ async fn a_late_lower_id_is_not_skipped() {
 async fn a_killed_leader_is_replaced() {
     let ground = ground().await;
     let seen = Seen::default();
-    let consumer = ground.consume("svc-thing.test", seen.clone());
+    let mut consumer = ground.consume("svc-thing.test", seen.clone());
     let database = ground.database.clone();
     let writer = tokio::spawn(async move {
         for n in 0..300 {
@@ -136,7 +136,7 @@ async fn a_killed_leader_is_replaced() {
 #[tokio::test]
 async fn a_leader_without_its_session_is_replaced() {
     let ground = ground().await;
-    let (relay, wake) = relay(&ground, &ground.kafka);
+    let (mut relay, wake) = relay(&ground, &ground.kafka);
     until("it leads", async || leads(&relay)).await;
     let mut other = ground.database.session().await.unwrap();
     let ended: i64 = sqlx::query_scalar(
@@ -153,7 +153,7 @@ async fn a_leader_without_its_session_is_replaced() {
     work.commit().await.unwrap();
     wake.wake();
     until("it took the lease anew and published", async || ground.count("outbox").await == 0).await;
-    assert!(relay.metrics.render().unwrap().contains("outbox_failures_total 1"));
+    assert_eq!(relay.metric("outbox_failures_total"), Some(1));
     relay.stop().await;
 }
 
@@ -162,24 +162,22 @@ async fn rows_wait_while_kafka_is_away() {
     let ground = ground().await;
     // Nobody listens there.
     let away = Kafka { kafka_brokers: "127.0.0.1:1".into(), ..ground.kafka.clone() };
-    let (lost, wake) = relay(&ground, &away);
+    let (mut lost, wake) = relay(&ground, &away);
     for n in 0..700 {
         let mut work = ground.database.begin().await.unwrap();
         append(&mut work, &[event(&format!("{n:03}"), &["a"])]).await.unwrap();
         work.commit().await.unwrap();
         wake.wake();
     }
-    let counted = async || {
-        let metrics = lost.metrics.render().unwrap();
-        metrics.contains("outbox_rows 700") && metrics.contains("outbox_failures_total 1")
-    };
+    let counted =
+        async || lost.metric("outbox_rows") == Some(700) && lost.metric("outbox_failures_total").is_some();
     until("the failure and the backlog are measured", counted).await;
     lost.stop().await;
     assert_eq!(ground.count("outbox").await, 700);
 
     let seen = Seen::default();
-    let consumer = ground.consume("svc-thing.test", seen.clone());
-    let (relay, _) = relay(&ground, &ground.kafka);
+    let mut consumer = ground.consume("svc-thing.test", seen.clone());
+    let (mut relay, _) = relay(&ground, &ground.kafka);
     until("all", async || seen.events().len() == 700).await;
     relay.stop().await;
     consumer.stop().await;
