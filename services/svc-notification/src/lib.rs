@@ -5,15 +5,19 @@
 //! (one row, in the consumer's unit of work) → `application/deliver.rs` (lease, contact from svc-wallet, template,
 //! SMTP) → sent.
 //!
-//! Invariants and the tests that hold them (`tests/it`):
+//! Invariants and the tests that hold them (`tests/it`, `tests/telemetry.rs`):
 //! - an event causes one message, however often it comes: `delivery::a_redelivered_event_is_one_mail`;
 //! - every attempt at a message has one Message-ID, and a lease that ran out is taken up again:
 //!   `failures::a_killed_courier_is_replaced_when_its_lease_has_run_out`;
-//! - what is away is waited for, and then one message is sent: `failures::*`;
+//! - who lost a lease cannot undo what its next holder did:
+//!   `failures::a_lease_that_was_lost_settles_nothing_but_what_was_sent`;
+//! - what is away is waited for, and then one message is sent: `failures::*_that_is_down_is_waited_for`;
+//! - no message gets into another's connection: `infrastructure::mail::tests`;
 //! - nothing is sent without consent: `delivery::without_consent_or_address_nothing_is_sent`;
-//! - no address is kept, logged or answered: `privacy::*`;
-//! - one trace leads from the cause to the mail server: `privacy::*`;
-//! - a merchant sees its own notifications only, and bad input names its field: `api::*`.
+//! - one trace leads from the cause to the mail server, and no address or text is kept, logged or answered:
+//!   `telemetry`;
+//! - a merchant sees its own notifications only: `api::another_merchant_sees_nothing`;
+//! - bad input names its field: `api::bad_input_names_its_field`.
 
 pub mod api;
 pub mod application;

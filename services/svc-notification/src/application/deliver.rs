@@ -103,11 +103,8 @@ impl Courier {
     pub async fn run(self, cancel: CancellationToken) {
         let mut under_way = JoinSet::new();
         while !cancel.is_cancelled() {
-            match self
-                .delivery
-                .claim(PARALLEL.saturating_sub(under_way.len()))
-                .await
-            {
+            let room = PARALLEL.saturating_sub(under_way.len());
+            match self.delivery.claim(room).await {
                 Ok(claimed) => {
                     for due in claimed {
                         under_way.spawn(Arc::clone(&self.delivery).deliver(due));
@@ -133,10 +130,8 @@ impl Delivery {
             return Ok(Vec::new());
         }
         let now = self.ambient.clock.now();
-        let mut work = self.database.begin().await?;
-        let due = notifications::claim(&mut work, now, after(now, LEASE), limit).await?;
-        work.commit().await?;
-        Ok(due)
+        let mut connection = self.database.acquire().await?;
+        notifications::claim(&mut connection, now, after(now, LEASE), limit).await
     }
 
     async fn deliver(self: Arc<Self>, due: Due) {
@@ -146,9 +141,18 @@ impl Delivery {
             lp_telemetry::set_parent(&span, traceparent);
         }
         async {
-            let (settlement, outcome, reason) = self.conclude(&due, self.attempt(&due).await);
-            self.notifications.add(1, &[("template", template), ("outcome", outcome)]);
-            info!(notification = %due.id, merchant = %due.merchant, template, outcome, attempts = due.attempts, reason, "notification");
+            let settlement = self.settlement(&due, self.attempt(&due).await);
+            let outcome = settlement.outcome();
+            self.notifications
+                .add(1, &[("template", template), ("outcome", outcome)]);
+            if let Settlement::Sent { at, .. } = &settlement {
+                let took = at.duration_since(due.created_at).as_secs_f64();
+                self.seconds.record(took.max(0.0), &[("template", template)]);
+            }
+            info!(
+                notification = %due.id, merchant = %due.merchant, template, outcome, attempts = due.attempts,
+                reason = settlement.reason(), "notification"
+            );
             self.settle(&due, &settlement).await;
         }
         .instrument(span)
@@ -194,40 +198,19 @@ impl Delivery {
         Ok(contact.language)
     }
 
-    /// What is to be written of an attempt, its outcome's name, and the reason.
-    fn conclude(
-        &self,
-        due: &Due,
-        attempt: Result<Language, Unsent>,
-    ) -> (Settlement, &'static str, Option<String>) {
+    fn settlement(&self, due: &Due, attempt: Result<Language, Unsent>) -> Settlement {
         let now = self.ambient.clock.now();
         match attempt {
-            Ok(language) => {
-                let took = now.duration_since(due.created_at).as_secs_f64();
-                self.seconds
-                    .record(took.max(0.0), &[("template", due.template.name())]);
-                (Settlement::Sent { language, at: now }, "sent", None)
-            }
-            Err(Unsent::Suppressed(reason)) => (
-                Settlement::Suppressed(reason),
-                "suppressed",
-                Some(reason.to_owned()),
-            ),
+            Ok(language) => Settlement::Sent { language, at: now },
+            Err(Unsent::Suppressed(reason)) => Settlement::Suppressed(reason),
             Err(Unsent::Failed { reason, attempts }) if due.attempts >= attempts => {
-                (Settlement::Failed(reason.clone()), "failed", Some(reason))
+                Settlement::Failed(reason)
             }
             Err(Unsent::Failed { reason, .. }) => {
                 // The id comes from the injected source, and so the jitter does.
                 let (_, seed) = due.id.uuid().as_u64_pair();
                 let at = after(now, retry::delay(due.attempts, seed));
-                (
-                    Settlement::Again {
-                        reason: reason.clone(),
-                        at,
-                    },
-                    "retried",
-                    Some(reason),
-                )
+                Settlement::Again { reason, at }
             }
         }
     }

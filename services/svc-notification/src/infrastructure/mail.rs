@@ -83,6 +83,7 @@ type Transport = AsyncSmtpTransport<Tokio1Executor>;
 pub struct Mailer {
     settings: AsyncSmtpTransportBuilder,
     from: Mailbox,
+    patience: Duration,
     /// One connection each. lettre returns a connection to its pool even when the send that held it was cancelled
     /// half-way; whoever got it next would write into that message and read its answers. So a transport comes back
     /// here only after a send that ended well, and is dropped otherwise.
@@ -110,6 +111,7 @@ impl Mailer {
         Ok(Self {
             settings,
             from,
+            patience: PATIENCE,
             idle: Mutex::default(),
         })
     }
@@ -133,7 +135,7 @@ impl Mailer {
         let idle = self.idle().pop();
         let transport = idle.unwrap_or_else(|| self.settings.clone().build());
         let span = tracing::info_span!("send", otel.name = "SMTP send", otel.kind = "client");
-        match timeout(PATIENCE, transport.send(message).instrument(span)).await {
+        match timeout(self.patience, transport.send(message).instrument(span)).await {
             Ok(Ok(_taken)) => {
                 self.idle().push(transport);
                 Ok(())
@@ -171,7 +173,73 @@ impl Mailer {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    use tokio::{
+        io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+        net::{TcpListener, TcpStream},
+    };
+
     use super::*;
+
+    /// Says yes to everything, but on its first connection not to the end of a message.
+    async fn talk(stream: TcpStream, first: bool) {
+        let (from, mut to) = stream.into_split();
+        let mut lines = BufReader::new(from).lines();
+        let mut in_message = false;
+        to.write_all(b"220 hello\r\n").await.unwrap();
+        while let Ok(Some(line)) = lines.next_line().await {
+            in_message = in_message && line != "." || line == "DATA";
+            let answer: &[u8] = match line.as_str() {
+                "DATA" => b"354 go on\r\n",
+                "." if first => b"",
+                _ if in_message => b"",
+                _ => b"250 yes\r\n",
+            };
+            to.write_all(answer).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_did_not_answer_is_not_used_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url: SecretUrl = format!("smtp://{}", listener.local_addr().unwrap())
+            .parse()
+            .unwrap();
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&connections);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(talk(stream, counted.fetch_add(1, Ordering::SeqCst) == 0));
+            }
+        });
+        let mut mailer = Mailer::new(&url, "Points <points@example.com>".parse().unwrap()).unwrap();
+        mailer.patience = Duration::from_millis(500);
+        let send = async || {
+            let id = "ntf_0199f0c1d2e37a4b8c5d6e7f80912a3b".parse().unwrap();
+            let to = "marie@example.com".parse().unwrap();
+            let content = Content {
+                subject: "s".to_owned(),
+                text: "t".to_owned(),
+                html: "h".to_owned(),
+            };
+            mailer.send(id, &to, content, Timestamp::UNIX_EPOCH).await
+        };
+        assert_eq!(send().await, Err(MailError::TimedOut));
+        assert_eq!((send().await, connections.load(Ordering::SeqCst)), (Ok(()), 2));
+        // lettre puts a connection back in a task of its own.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(
+            (send().await, connections.load(Ordering::SeqCst)),
+            (Ok(()), 2),
+            "a good one is"
+        );
+    }
 
     #[test]
     fn an_address_does_not_print() {

@@ -139,10 +139,14 @@ mod tests {
             let content = templates.render(template, language, &facts, transaction).unwrap();
             assert_eq!(content.subject.lines().count(), 1);
             let Content { subject, text, html } = content;
-            insta::assert_snapshot!(
-                format!("{}.{}", template.name(), language.code()),
-                format!("{subject}\n~~~ txt\n{text}\n~~~ html\n{html}")
-            );
+            let name = format!("{}.{}", template.name(), language.code());
+            insta::with_settings!({
+                snapshot_path => concat!(env!("CARGO_MANIFEST_DIR"), "/templates/snapshots"),
+                prepend_module_to_snapshot => false,
+                omit_expression => true,
+            }, {
+                insta::assert_snapshot!(name, format!("{subject}\n~~~ txt\n{text}\n~~~ html\n{html}"));
+            });
         }
     }
 

@@ -5,7 +5,11 @@ use std::sync::Arc;
 use jiff::SignedDuration;
 use lp_contracts::notification::v1::NotificationStatus;
 use lp_test::time::ManualClock;
-use svc_notification::application::deliver::LEASE;
+use svc_notification::{
+    application::deliver::LEASE,
+    domain::notification::{Language, Status},
+    infrastructure::postgres::notifications::{self, Settlement},
+};
 
 use crate::support::{Customer, Ground, gate::Way, now, until};
 
@@ -178,4 +182,52 @@ async fn couriers_share_the_work() {
     subjects.sort_unstable();
     subjects.dedup();
     assert_eq!((subjects.len(), marie.mails().await.len()), (60, 60));
+}
+
+#[tokio::test]
+async fn a_lease_that_was_lost_settles_nothing_but_what_was_sent() {
+    let clock = Arc::new(ManualClock::at(now()));
+    let ground = Ground::with_clock(clock.clone()).await;
+    ground.wallet_gate.set(Way::Mute);
+    let mortal = ground.start_mortal().await;
+    let marie = ground.customer("fr");
+    ground.publish(vec![marie.earns(1, 1)]).await;
+    until("an attempt began", async || !ground.wallet.asked().is_empty()).await;
+    mortal.kill();
+
+    let mut session = ground.database.runtime_session().await;
+    let (first_end, second_end) = (now() + LEASE * 2, now() + LEASE * 4);
+    let slow = notifications::claim(&mut session, first_end, second_end, 10)
+        .await
+        .unwrap()
+        .remove(0);
+    assert!(
+        notifications::claim(&mut session, first_end, second_end, 10)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    let quick = notifications::claim(&mut session, second_end, second_end + LEASE, 10)
+        .await
+        .unwrap()
+        .remove(0);
+    assert_eq!((slow.attempts, quick.attempts), (2, 3));
+    let mut status_after = async |due, settlement| {
+        notifications::settle(&mut session, due, &settlement)
+            .await
+            .unwrap();
+        let found = notifications::find(&mut session, marie.merchant, slow.id)
+            .await
+            .unwrap()
+            .unwrap();
+        (found.status, found.last_error)
+    };
+    let given_up = || Settlement::Failed("no".to_owned());
+    assert_eq!(status_after(&slow, given_up()).await, (Status::Pending, None));
+    let sent = Settlement::Sent {
+        language: Language::French,
+        at: now(),
+    };
+    assert_eq!(status_after(&slow, sent).await, (Status::Sent, None));
+    assert_eq!(status_after(&quick, given_up()).await, (Status::Sent, None));
 }

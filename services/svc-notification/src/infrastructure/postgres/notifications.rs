@@ -78,6 +78,27 @@ pub enum Settlement {
     },
 }
 
+impl Settlement {
+    /// Its name in metrics and logs.
+    pub fn outcome(&self) -> &'static str {
+        match self {
+            Self::Sent { .. } => "sent",
+            Self::Suppressed(_) => "suppressed",
+            Self::Failed(_) => "failed",
+            Self::Again { .. } => "retried",
+        }
+    }
+
+    /// Why nothing was sent.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Sent { .. } => None,
+            Self::Suppressed(reason) => Some(reason),
+            Self::Failed(reason) | Self::Again { reason, .. } => Some(reason),
+        }
+    }
+}
+
 /// A notification as its readers see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notification {
@@ -136,7 +157,7 @@ pub async fn insert(
 }
 
 /// Claims at most `limit` notifications that are due at `now`, the longest waiting first: until `leased_until`
-/// nobody else gets them. Commit before anything is sent.
+/// nobody else gets them. One statement, and so committed before anything is sent.
 ///
 /// # Errors
 /// When PostgreSQL fails.
@@ -188,11 +209,11 @@ pub async fn claim(
 /// # Errors
 /// When PostgreSQL fails.
 pub async fn settle(connection: &mut PgConnection, due: &Due, settlement: &Settlement) -> lp_pg::Result<()> {
-    let (status, reason, language, sent_at, next_attempt_at) = match settlement {
-        Settlement::Sent { language, at } => (Status::Sent, None, Some(language.code()), Some(*at), None),
-        Settlement::Suppressed(reason) => (Status::Suppressed, Some(*reason), None, None, None),
-        Settlement::Failed(reason) => (Status::Failed, Some(reason.as_str()), None, None, None),
-        Settlement::Again { reason, at } => (Status::Pending, Some(reason.as_str()), None, None, Some(*at)),
+    let (status, language, sent_at, next_attempt_at) = match settlement {
+        Settlement::Sent { language, at } => (Status::Sent, Some(language.code()), Some(*at), None),
+        Settlement::Suppressed(_) => (Status::Suppressed, None, None, None),
+        Settlement::Failed(_) => (Status::Failed, None, None, None),
+        Settlement::Again { at, .. } => (Status::Pending, None, None, Some(*at)),
     };
     sqlx::query!(
         "UPDATE notifications
@@ -203,7 +224,7 @@ pub async fn settle(connection: &mut PgConnection, due: &Due, settlement: &Settl
         due.id.uuid(),
         due.attempts,
         status_number(status),
-        reason,
+        settlement.reason(),
         language,
         sent_at.map(ToSqlx::to_sqlx) as _,
         next_attempt_at.map(ToSqlx::to_sqlx) as _,

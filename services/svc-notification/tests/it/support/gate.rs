@@ -76,7 +76,7 @@ async fn mute(client: TcpStream, server: TcpStream) {
     let message_ended = Arc::new(AtomicBool::new(false));
     let ended = Arc::clone(&message_ended);
     let there = async move {
-        let mut buffer = [0; 16_384];
+        let mut buffer = [0; 4_096];
         while let Ok(read @ 1..) = from_client.read(&mut buffer).await {
             if buffer[..read].ends_with(b"\r\n.\r\n") {
                 ended.store(true, Ordering::SeqCst);
@@ -85,7 +85,7 @@ async fn mute(client: TcpStream, server: TcpStream) {
         }
     };
     let back = async move {
-        let mut buffer = [0; 16_384];
+        let mut buffer = [0; 4_096];
         while let Ok(read @ 1..) = from_server.read(&mut buffer).await {
             if !message_ended.load(Ordering::SeqCst) {
                 to_client.write_all(&buffer[..read]).await.unwrap();
