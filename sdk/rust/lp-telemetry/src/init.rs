@@ -9,9 +9,9 @@ use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing::{Level, Metadata, Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{
     EnvFilter, Layer as _,
-    filter::{FilterExt as _, FilterFn, filter_fn},
+    filter::{DynFilterFn, FilterExt as _, dynamic_filter_fn},
     fmt::{MakeWriter, format::debug_fn},
-    layer::SubscriberExt as _,
+    layer::{Context, SubscriberExt as _},
     util::SubscriberInitExt as _,
 };
 
@@ -171,9 +171,12 @@ fn filter(settings: &Settings) -> Result<EnvFilter, InitError> {
     Ok(EnvFilter::try_new(&settings.log_filter)?)
 }
 
-/// A condition that leaves the maximum level to the filter that it is joined to.
-fn only<F: Fn(&Metadata) -> bool>(condition: F) -> FilterFn<F> {
-    filter_fn(condition).with_max_level_hint(LevelFilter::TRACE)
+/// A condition that leaves the maximum level to the filter that it is joined to. Asked anew at each event:
+/// the cached kind loses a span after a `log_enabled!` of some other crate
+/// (<https://github.com/tokio-rs/tracing/issues/2519>).
+fn only<S>(condition: fn(&Metadata) -> bool) -> DynFilterFn<S, impl Fn(&Metadata, &Context<S>) -> bool> {
+    dynamic_filter_fn(move |metadata: &Metadata, _: &Context<S>| condition(metadata))
+        .with_max_level_hint(LevelFilter::TRACE)
 }
 
 /// Errors mark their span; all other events are logs and would only be sent twice.
