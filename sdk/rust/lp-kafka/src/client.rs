@@ -18,12 +18,17 @@ impl KafkaError {
         tried: impl Into<Cow<'static, str>>,
         cause: impl Into<Box<dyn Error + Send + Sync>>,
     ) -> Self {
-        Self { tried: tried.into(), cause: cause.into() }
+        Self {
+            tried: tried.into(),
+            cause: cause.into(),
+        }
     }
 }
 
 /// For `map_err`: names what was tried.
-pub(crate) fn failed<E: Into<Box<dyn Error + Send + Sync>>>(tried: &'static str) -> impl FnOnce(E) -> KafkaError {
+pub(crate) fn failed<E: Into<Box<dyn Error + Send + Sync>>>(
+    tried: &'static str,
+) -> impl FnOnce(E) -> KafkaError {
     move |cause| KafkaError::new(tried, cause)
 }
 
@@ -56,5 +61,7 @@ pub(crate) fn producer_settings(config: &Kafka, client_id: &str) -> ClientConfig
 /// pool would hold up the process's end.
 pub(crate) fn drop_in_thread<T: Send + 'static>(client: T) {
     // Where no thread can be had, the closure is dropped here, and the client with it.
-    let _ = std::thread::Builder::new().name("kafka-drop".into()).spawn(move || drop(client));
+    let _ = std::thread::Builder::new()
+        .name("kafka-drop".into())
+        .spawn(move || drop(client));
 }

@@ -26,7 +26,11 @@ pub(crate) struct DeadLetters {
 
 impl DeadLetters {
     pub(crate) fn new(config: Kafka, consumer: String) -> Self {
-        Self { config, consumer, producer: OnceCell::new() }
+        Self {
+            config,
+            consumer,
+            producer: OnceCell::new(),
+        }
     }
 
     /// Publishes `message` as it came, with why and whence in headers, and waits for the acknowledgement.
@@ -37,9 +41,14 @@ impl DeadLetters {
         attempts: u32,
     ) -> Result<(), KafkaError> {
         let connect = async || producer_settings(&self.config, &self.consumer).create();
-        let producer: &FutureProducer =
-            self.producer.get_or_try_init(connect).await.map_err(failed("the dead letter producer"))?;
-        let headers = message.headers().map_or_else(OwnedHeaders::new, BorrowedHeaders::detach);
+        let producer: &FutureProducer = self
+            .producer
+            .get_or_try_init(connect)
+            .await
+            .map_err(failed("the dead letter producer"))?;
+        let headers = message
+            .headers()
+            .map_or_else(OwnedHeaders::new, BorrowedHeaders::detach);
         let headers = [
             ("dlt_reason", reason),
             ("dlt_topic", message.topic()),
@@ -49,13 +58,19 @@ impl DeadLetters {
             ("dlt_consumer", &self.consumer),
         ]
         .into_iter()
-        .fold(headers, |headers, (key, value)| headers.insert(Header { key, value: Some(value) }));
+        .fold(headers, |headers, (key, value)| {
+            headers.insert(Header {
+                key,
+                value: Some(value),
+            })
+        });
         let topic = topic_of(message.topic());
         let mut record: FutureRecord<'_, [u8], [u8]> = FutureRecord::to(&topic).headers(headers);
         record.key = message.key();
         record.payload = message.payload();
         let sent = producer.send(record, Duration::from_secs(5)).await;
-        sent.map(drop).map_err(|(error, _)| KafkaError::new(format!("publishing to {topic}"), error))
+        sent.map(drop)
+            .map_err(|(error, _)| KafkaError::new(format!("publishing to {topic}"), error))
     }
 }
 

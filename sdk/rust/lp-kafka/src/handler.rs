@@ -65,7 +65,10 @@ impl HandleError {
             Self::Poison(_) => return false,
             Self::Transient(error) => error.code(),
         };
-        matches!(code, Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded)
+        matches!(
+            code,
+            Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded
+        )
     }
 
     /// With the cause that only logs and dead letters may show.

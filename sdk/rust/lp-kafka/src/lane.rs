@@ -2,7 +2,6 @@
 
 use std::{
     future::Future,
-    iter,
     panic::AssertUnwindSafe,
     sync::{
         Arc,
@@ -25,9 +24,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use crate::{
-    Event, HandleError, Handler, dead_letters::DeadLetters, inbox, membership::Membership, record,
-};
+use crate::{Event, HandleError, Handler, dead_letters::DeadLetters, inbox, membership::Membership, record};
 
 /// Longest time for one attempt; far below the time after which a silent member loses its partitions.
 const ATTEMPT: Duration = Duration::from_secs(30);
@@ -58,8 +55,15 @@ impl Measures {
     pub(crate) fn new(metrics: &Metrics) -> Self {
         Self {
             events: metrics.counter("consumer_events_total", "Events done, by outcome"),
-            retries: metrics.counter("consumer_retries_total", "Attempts that failed and were made again"),
-            handle: metrics.histogram("consumer_handle_seconds", "Time of one attempt at an event", SECONDS),
+            retries: metrics.counter(
+                "consumer_retries_total",
+                "Attempts that failed and were made again",
+            ),
+            handle: metrics.histogram(
+                "consumer_handle_seconds",
+                "Time of one attempt at an event",
+                SECONDS,
+            ),
             age: metrics.histogram(
                 "consumer_event_age_seconds",
                 "Time from what an event tells to the commit of its effect",
@@ -118,7 +122,7 @@ pub(crate) async fn run<H: Handler>(
             }
             Err(error) => {
                 tracing::warn!(%error, "a partition cannot be read");
-                if wait(Some(Duration::from_secs(1)), &stop).await.is_none() {
+                if wait(None, &stop).await.is_none() {
                     return;
                 }
             }
@@ -137,19 +141,17 @@ pub(crate) fn delays() -> impl Iterator<Item = Duration> {
         .build()
 }
 
-/// Waits; `None` when it was stopped.
+/// Waits, a second if not told otherwise; `None` when it was stopped.
 pub(crate) async fn wait(delay: Option<Duration>, stop: &CancellationToken) -> Option<()> {
-    stop.run_until_cancelled(tokio::time::sleep(delay.unwrap_or_default())).await
+    let delay = delay.unwrap_or(Duration::from_secs(1));
+    stop.run_until_cancelled(tokio::time::sleep(delay)).await
 }
 
 impl<H: Handler> Worker<H> {
     /// Brings one record to its end; `None` when it was stopped before that.
     async fn process(&self, message: &BorrowedMessage<'_>, stop: &CancellationToken) -> Option<()> {
         let started = Instant::now();
-        // rdkafka panics on a header whose name is not UTF-8.
-        let decoded =
-            std::panic::catch_unwind(AssertUnwindSafe(|| record::decode(message, &self.prefix).map_err(|e| e.to_string())))
-                .unwrap_or_else(|_| Err("the headers cannot be read".to_owned()));
+        let decoded = self.decode(message);
         let topic = message.topic();
         let topic = topic.strip_prefix(&self.prefix).unwrap_or(topic);
         let id = decoded.as_ref().map_or("", |event| event.id.as_str());
@@ -162,7 +164,9 @@ impl<H: Handler> Worker<H> {
                 Ok(event) => self.handle(event, message, stop).await?,
                 Err(reason) => self.bury(message, reason, 0, stop).await?,
             };
-            self.measures.events.add(1, &[("topic", topic), ("outcome", outcome.name())]);
+            self.measures
+                .events
+                .add(1, &[("topic", topic), ("outcome", outcome.name())]);
             tracing::info!(
                 topic,
                 partition = message.partition(),
@@ -179,6 +183,13 @@ impl<H: Handler> Worker<H> {
         .await
     }
 
+    fn decode(&self, message: &BorrowedMessage<'_>) -> Result<Event, String> {
+        let decode = || record::decode(message, &self.prefix).map_err(|undecodable| undecodable.to_string());
+        // rdkafka panics on a header whose name is not UTF-8.
+        std::panic::catch_unwind(AssertUnwindSafe(decode))
+            .unwrap_or_else(|_panic| Err("the headers cannot be read".to_owned()))
+    }
+
     /// Tries until it is done, or it is clear that it cannot be.
     async fn handle(
         &self,
@@ -187,8 +198,9 @@ impl<H: Handler> Worker<H> {
         stop: &CancellationToken,
     ) -> Option<Done> {
         let mut delays = delays();
-        let mut faults = 0;
-        for attempts in 1.. {
+        let (mut attempts, mut faults) = (0, 0);
+        loop {
+            attempts += 1;
             let error = match self.attempt(event).await {
                 Ok(outcome) => {
                     self.after_commit(event).await;
@@ -204,7 +216,6 @@ impl<H: Handler> Worker<H> {
             self.measures.retries.add(1, &[("topic", &event.topic)]);
             wait(delays.next(), stop).await?;
         }
-        None
     }
 
     /// Effect and inbox row in one database transaction.
@@ -222,7 +233,9 @@ impl<H: Handler> Worker<H> {
         })
         .await;
         let topic = [("topic", event.topic.as_str())];
-        self.measures.handle.record(started.elapsed().as_secs_f64(), &topic);
+        self.measures
+            .handle
+            .record(started.elapsed().as_secs_f64(), &topic);
         if let Ok(Outcome::Applied) = outcome {
             let age = self.ambient.clock.now().duration_since(event.occurred_at);
             self.measures.age.record(age.as_secs_f64().max(0.0), &topic);
@@ -249,14 +262,12 @@ impl<H: Handler> Worker<H> {
         stop: &CancellationToken,
     ) -> Option<Done> {
         tracing::error!(reason, attempts, "the event goes to the dead letters");
-        for delay in delays().map(Some).chain(iter::repeat(None)) {
-            match self.dead_letters.publish(message, reason, attempts).await {
-                Ok(()) => return Some((Outcome::DeadLetter, attempts)),
-                Err(error) => tracing::warn!(%error, "the dead letter will be published again"),
-            }
-            wait(delay, stop).await?;
+        let mut delays = delays();
+        while let Err(error) = self.dead_letters.publish(message, reason, attempts).await {
+            tracing::warn!(%error, "the dead letter will be published again");
+            wait(delays.next(), stop).await?;
         }
-        None
+        Some((Outcome::DeadLetter, attempts))
     }
 }
 

@@ -16,7 +16,9 @@
 //! - poison holds nothing up and is not lost: `failures::poison_goes_to_the_dead_letters_and_the_rest_goes_on`;
 //! - what is away is waited for: `failures::what_is_away_is_waited_for`;
 //! - a stop loses nothing and repeats nothing: `consumer::a_stop_commits_offsets`;
-//! - a rebalance loses nothing: `consumer::partitions_move_between_members_without_loss`;
+//! - a rebalance loses nothing and keeps the order of each key:
+//!   `consumer::partitions_move_between_members_without_loss`, `consumer::a_killed_consumer_is_replaced`;
+//! - nor do lost connections: `consumer::lost_connections_lose_nothing`;
 //! - a producer that was replaced cannot publish: `producer::a_replaced_producer_is_fenced`;
 //! - what is encoded decodes to the same: `record::tests`.
 

@@ -62,18 +62,25 @@ impl Membership {
     fn forget(&self, place: &Place) {
         self.busy().remove(place);
         let topic = place.0.strip_prefix(&self.prefix).unwrap_or(&place.0);
-        self.lag.set(0, &[("topic", topic), ("partition", &place.1.to_string())]);
+        self.lag
+            .set(0, &[("topic", topic), ("partition", &place.1.to_string())]);
     }
 }
 
 impl ClientContext for Membership {
     fn stats(&self, statistics: Statistics) {
         for ((topic, number), busy) in &*self.busy() {
-            let partition = statistics.topics.get(topic).and_then(|topic| topic.partitions.get(number));
-            let Some(partition) = partition.filter(|p| p.fetch_state == "active") else { continue };
+            let partition = statistics
+                .topics
+                .get(topic)
+                .and_then(|topic| topic.partitions.get(number));
+            let Some(partition) = partition.filter(|p| p.fetch_state == "active") else {
+                continue;
+            };
             let lag = lag(partition, busy.load(Ordering::Relaxed));
             let topic = topic.strip_prefix(&self.prefix).unwrap_or(topic);
-            self.lag.set(lag, &[("topic", topic), ("partition", &number.to_string())]);
+            self.lag
+                .set(lag, &[("topic", topic), ("partition", &number.to_string())]);
         }
     }
 }
@@ -84,15 +91,27 @@ fn lag(partition: &Partition, busy: bool) -> i64 {
     let done = if partition.fetchq_cnt == 0 && !busy {
         partition.next_offset
     } else {
-        partition.stored_offset.max(partition.committed_offset).max(partition.lo_offset)
+        partition
+            .stored_offset
+            .max(partition.committed_offset)
+            .max(partition.lo_offset)
     };
     partition.ls_offset.saturating_sub(done).max(0)
 }
 
 impl ConsumerContext for Membership {
-    fn rebalance(&self, client: &BaseConsumer<Self>, kind: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
+    fn rebalance(
+        &self,
+        client: &BaseConsumer<Self>,
+        kind: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
         let assigned = kind == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
-        let change = if assigned { Change::Assigned } else { Change::Revoked }(partitions.clone());
+        let change = if assigned {
+            Change::Assigned
+        } else {
+            Change::Revoked
+        }(partitions.clone());
         if self.closing.load(Ordering::Acquire) {
             answer(client, &change);
         } else {
@@ -155,8 +174,9 @@ pub(crate) async fn take_part<H: Handler>(
         lag: lag.clone(),
         busy: Mutex::default(),
     };
-    let client: StreamConsumer<Membership> =
-        settings.create_with_context(membership).map_err(failed("the consumer"))?;
+    let client: StreamConsumer<Membership> = settings
+        .create_with_context(membership)
+        .map_err(failed("the consumer"))?;
     let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
     client.subscribe(&topics).map_err(failed("subscribing"))?;
     let mut member = Member {
@@ -206,11 +226,25 @@ impl<H: Handler> Member<H> {
                 .ok_or_else(|| KafkaError::new(place.0.clone(), "the partition has no queue"))?;
             let (stop, busy) = (self.cancel.child_token(), Arc::<AtomicBool>::default());
             self.client.context().busy().insert(place.clone(), busy.clone());
-            let lane = lane::run(self.worker.clone(), self.client.clone(), queue, busy, stop.clone());
+            let lane = lane::run(
+                self.worker.clone(),
+                self.client.clone(),
+                queue,
+                busy,
+                stop.clone(),
+            );
             tracing::info!(topic = place.0, partition = place.1, "partition taken");
-            self.lanes.insert(place, Lane { stop, task: tokio::spawn(lane) });
+            self.lanes.insert(
+                place,
+                Lane {
+                    stop,
+                    task: tokio::spawn(lane),
+                },
+            );
         }
-        self.client.incremental_assign(partitions).map_err(failed("taking partitions"))
+        self.client
+            .incremental_assign(partitions)
+            .map_err(failed("taking partitions"))
     }
 
     async fn give_back(&mut self, partitions: &TopicPartitionList) -> Result<(), KafkaError> {
@@ -222,7 +256,9 @@ impl<H: Handler> Member<H> {
         }
         end(lanes).await;
         tracing::info!(?partitions, "partitions given back");
-        self.client.incremental_unassign(partitions).map_err(failed("giving partitions back"))
+        self.client
+            .incremental_unassign(partitions)
+            .map_err(failed("giving partitions back"))
     }
 
     /// Ends the lanes and leaves the group, which commits what they stored.
@@ -235,7 +271,9 @@ impl<H: Handler> Member<H> {
             drop(self);
             let _ = left.send(());
         };
-        let started = std::thread::Builder::new().name("kafka-leave".into()).spawn(leave);
+        let started = std::thread::Builder::new()
+            .name("kafka-leave".into())
+            .spawn(leave);
         if started.is_err() || tokio::time::timeout(LEAVE, leaving).await.is_err() {
             tracing::warn!("the group was not left in time; it will notice");
         }

@@ -32,7 +32,9 @@ pub struct TransactionalProducer {
 
 impl std::fmt::Debug for TransactionalProducer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TransactionalProducer").field("prefix", &self.prefix).finish_non_exhaustive()
+        f.debug_struct("TransactionalProducer")
+            .field("prefix", &self.prefix)
+            .finish_non_exhaustive()
     }
 }
 
@@ -48,9 +50,16 @@ impl TransactionalProducer {
             .set("transaction.timeout.ms", (2 * STEP.as_millis()).to_string())
             .create_with_context(Deliveries::default())
             .map_err(failed("the transactional producer"))?;
-        let producer = Self { client: Some(Arc::new(client)), prefix: config.kafka_prefix.clone() };
+        let producer = Self {
+            client: Some(Arc::new(client)),
+            prefix: config.kafka_prefix.clone(),
+        };
         producer
-            .blocking(|client| client.init_transactions(STEP).map_err(failed("taking over the transactions")))
+            .blocking(|client| {
+                client
+                    .init_transactions(STEP)
+                    .map_err(failed("taking over the transactions"))
+            })
             .await?;
         Ok(producer)
     }
@@ -78,8 +87,12 @@ impl TransactionalProducer {
     where
         F: FnOnce(&ThreadedProducer<Deliveries>) -> Result<(), KafkaError> + Send + 'static,
     {
-        let Some(client) = self.client.clone() else { return Ok(()) };
-        tokio::task::spawn_blocking(move || work(&client)).await.map_err(failed("a transaction"))?
+        let Some(client) = self.client.clone() else {
+            return Ok(());
+        };
+        tokio::task::spawn_blocking(move || work(&client))
+            .await
+            .map_err(failed("a transaction"))?
     }
 }
 
@@ -94,7 +107,9 @@ fn transaction(
     prefix: &str,
     records: &[Record],
 ) -> Result<(), KafkaError> {
-    client.begin_transaction().map_err(failed("beginning a transaction"))?;
+    client
+        .begin_transaction()
+        .map_err(failed("beginning a transaction"))?;
     for record in records {
         let topic = format!("{prefix}{}", record.topic);
         let message = BaseRecord::to(&topic)
@@ -112,9 +127,14 @@ fn transaction(
     if let Some(error) = client.context().take_failure() {
         // What befell the records follows from what befell the producer.
         let fatal = client.client().fatal_error().map(|(_, reason)| reason);
-        return Err(KafkaError::new("publishing", fatal.unwrap_or_else(|| error.to_string())));
+        return Err(KafkaError::new(
+            "publishing",
+            fatal.unwrap_or_else(|| error.to_string()),
+        ));
     }
-    client.commit_transaction(STEP).map_err(failed("committing a transaction"))
+    client
+        .commit_transaction(STEP)
+        .map_err(failed("committing a transaction"))
 }
 
 /// Remembers the first record that was not delivered.
@@ -134,7 +154,10 @@ impl ProducerContext for Deliveries {
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         if let Err((error, _)) = result {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| error.clone());
+            self.0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .get_or_insert_with(|| error.clone());
         }
     }
 }

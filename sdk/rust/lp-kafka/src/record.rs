@@ -88,7 +88,10 @@ pub(crate) struct Undecodable {
 
 impl Undecodable {
     fn new(part: &'static str, problem: impl Display) -> Self {
-        Self { part, problem: problem.to_string() }
+        Self {
+            part,
+            problem: problem.to_string(),
+        }
     }
 }
 
@@ -96,7 +99,10 @@ impl Undecodable {
 pub(crate) fn headers(record: &Record) -> OwnedHeaders {
     let mut headers = OwnedHeaders::new_with_capacity(10);
     let mut set = |key, value: &str| {
-        headers = std::mem::take(&mut headers).insert(Header { key, value: Some(value) });
+        headers = std::mem::take(&mut headers).insert(Header {
+            key,
+            value: Some(value),
+        });
     };
     set("ce_specversion", SPECVERSION);
     set("ce_id", &record.id);
@@ -118,8 +124,12 @@ pub(crate) fn decode<M: Message>(message: &M, prefix: &str) -> Result<Event, Und
     let headers = Attributes(message.headers());
     headers.expect("ce_specversion", SPECVERSION)?;
     headers.expect("content-type", CONTENT_TYPE)?;
-    let key = message.key().ok_or_else(|| Undecodable::new("the key", "is missing"))?;
-    let payload = message.payload().ok_or_else(|| Undecodable::new("the payload", "is missing"))?;
+    let key = message
+        .key()
+        .ok_or_else(|| Undecodable::new("the key", "is missing"))?;
+    let payload = message
+        .payload()
+        .ok_or_else(|| Undecodable::new("the payload", "is missing"))?;
     let topic = message.topic();
     let record = Record {
         topic: topic.strip_prefix(prefix).unwrap_or(topic).to_owned(),
@@ -130,10 +140,17 @@ pub(crate) fn decode<M: Message>(message: &M, prefix: &str) -> Result<Event, Und
         merchant: headers.parsed("ce_merchantid")?,
         occurred_at: headers.parsed("ce_time")?,
         traceparent: headers.optional("traceparent")?.map(str::to_owned),
-        leg: Leg { index: headers.parsed("ce_legindex")?, count: headers.parsed("ce_legcount")? },
+        leg: Leg {
+            index: headers.parsed("ce_legindex")?,
+            count: headers.parsed("ce_legcount")?,
+        },
         payload: Bytes::copy_from_slice(payload),
     };
-    Ok(Event { record, partition: message.partition(), offset: message.offset() })
+    Ok(Event {
+        record,
+        partition: message.partition(),
+        offset: message.offset(),
+    })
 }
 
 fn text<'m>(part: &'static str, bytes: &'m [u8]) -> Result<&'m str, Undecodable> {
@@ -144,16 +161,24 @@ struct Attributes<'m, H>(Option<&'m H>);
 
 impl<'m, H: Headers> Attributes<'m, H> {
     fn optional(&self, name: &'static str) -> Result<Option<&'m str>, Undecodable> {
-        let header = self.0.and_then(|headers| headers.iter().find(|header| header.key == name));
-        header.and_then(|header| header.value).map(|value| text(name, value)).transpose()
+        let header = self
+            .0
+            .and_then(|headers| headers.iter().find(|header| header.key == name));
+        header
+            .and_then(|header| header.value)
+            .map(|value| text(name, value))
+            .transpose()
     }
 
     fn required(&self, name: &'static str) -> Result<&'m str, Undecodable> {
-        self.optional(name)?.ok_or_else(|| Undecodable::new(name, "is missing"))
+        self.optional(name)?
+            .ok_or_else(|| Undecodable::new(name, "is missing"))
     }
 
     fn parsed<T: FromStr<Err: Display>>(&self, name: &'static str) -> Result<T, Undecodable> {
-        self.required(name)?.parse().map_err(|e| Undecodable::new(name, e))
+        self.required(name)?
+            .parse()
+            .map_err(|e| Undecodable::new(name, e))
     }
 
     fn expect(&self, name: &'static str, value: &str) -> Result<(), Undecodable> {
@@ -188,23 +213,43 @@ mod tests {
     fn message(record: &Record, headers: OwnedHeaders) -> OwnedMessage {
         let (key, payload) = (record.key.clone().into_bytes(), record.payload.to_vec());
         let topic = format!("fleet.{}", record.topic);
-        OwnedMessage::new(Some(payload), Some(key), topic, rdkafka::Timestamp::NotAvailable, 3, 42, Some(headers))
+        OwnedMessage::new(
+            Some(payload),
+            Some(key),
+            topic,
+            rdkafka::Timestamp::NotAvailable,
+            3,
+            42,
+            Some(headers),
+        )
     }
 
     #[test]
     fn what_is_encoded_decodes_to_the_same() {
         for traceparent in [record().traceparent, None] {
-            let record = Record { traceparent, ..record() };
+            let record = Record {
+                traceparent,
+                ..record()
+            };
             let event = decode(&message(&record, headers(&record)), "fleet.").unwrap();
-            assert_eq!(event, Event { record, partition: 3, offset: 42 });
+            assert_eq!(
+                event,
+                Event {
+                    record,
+                    partition: 3,
+                    offset: 42
+                }
+            );
         }
     }
 
     #[test]
     fn headers_are_those_of_cloudevents() {
         let headers = headers(&record());
-        let all: Vec<_> =
-            headers.iter().map(|h| (h.key, std::str::from_utf8(h.value.unwrap()).unwrap())).collect();
+        let all: Vec<_> = headers
+            .iter()
+            .map(|h| (h.key, std::str::from_utf8(h.value.unwrap()).unwrap()))
+            .collect();
         assert_eq!(
             all,
             [
@@ -217,7 +262,10 @@ mod tests {
                 ("ce_legindex", "1"),
                 ("ce_legcount", "2"),
                 ("content-type", "application/protobuf"),
-                ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+                (
+                    "traceparent",
+                    "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+                ),
             ]
         );
     }
@@ -227,12 +275,21 @@ mod tests {
         let record = record();
         let refused = |headers| decode(&message(&record, headers), "").unwrap_err().to_string();
         assert_eq!(refused(OwnedHeaders::new()), "ce_specversion is missing");
-        let version = OwnedHeaders::new().insert(Header { key: "ce_specversion", value: Some("0.3") });
+        let version = OwnedHeaders::new().insert(Header {
+            key: "ce_specversion",
+            value: Some("0.3"),
+        });
         assert_eq!(refused(version), "ce_specversion is not 1.0");
-        let no_utf8 = OwnedHeaders::new().insert(Header { key: "ce_specversion", value: Some(&[0xff_u8][..]) });
+        let no_utf8 = OwnedHeaders::new().insert(Header {
+            key: "ce_specversion",
+            value: Some(&[0xff_u8][..]),
+        });
         assert_eq!(refused(no_utf8), "ce_specversion is not UTF-8");
         let mut tombstone = message(&record, headers(&record));
         tombstone = tombstone.set_payload(None);
-        assert_eq!(decode(&tombstone, "").unwrap_err().to_string(), "the payload is missing");
+        assert_eq!(
+            decode(&tombstone, "").unwrap_err().to_string(),
+            "the payload is missing"
+        );
     }
 }

@@ -44,8 +44,9 @@ pub async fn ensure(config: &Kafka, topics: &[Topic<'_>]) -> Result<(), KafkaErr
     if declared.is_empty() {
         return Ok(());
     }
-    let admin: AdminClient<DefaultClientContext> =
-        settings(config, "topics").create().map_err(failed("the admin client"))?;
+    let admin: AdminClient<DefaultClientContext> = settings(config, "topics")
+        .create()
+        .map_err(failed("the admin client"))?;
     let admin = Arc::new(admin);
     let existing = create(&admin, config, &declared).await?;
     if existing.is_empty() {
@@ -64,7 +65,10 @@ fn declared(config: &Kafka, topics: &[Topic<'_>]) -> Vec<Declared> {
         name: format!("{}{name}", config.kafka_prefix),
         partitions,
         settings: [
-            ("retention.ms", topic.retention_days.saturating_mul(86_400_000).to_string()),
+            (
+                "retention.ms",
+                topic.retention_days.saturating_mul(86_400_000).to_string(),
+            ),
             ("min.insync.replicas", in_sync.to_string()),
         ],
     };
@@ -78,7 +82,9 @@ fn declared(config: &Kafka, topics: &[Topic<'_>]) -> Vec<Declared> {
 }
 
 fn options() -> AdminOptions {
-    AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE))
+    AdminOptions::new()
+        .request_timeout(Some(PATIENCE))
+        .operation_timeout(Some(PATIENCE))
 }
 
 /// Creates what is missing and returns what was there.
@@ -90,10 +96,16 @@ async fn create<'d>(
     let new = |topic: &'d Declared| {
         let replication = TopicReplication::Fixed(config.kafka_replication);
         let new = NewTopic::new(&topic.name, topic.partitions, replication);
-        topic.settings.iter().fold(new, |new, (key, value)| new.set(key, value))
+        topic
+            .settings
+            .iter()
+            .fold(new, |new, (key, value)| new.set(key, value))
     };
     let new: Vec<_> = declared.iter().map(new).collect();
-    let results = admin.create_topics(&new, &options()).await.map_err(failed("creating topics"))?;
+    let results = admin
+        .create_topics(&new, &options())
+        .await
+        .map_err(failed("creating topics"))?;
     let mut existing = Vec::new();
     for result in results {
         match result {
@@ -114,10 +126,15 @@ async fn check_partitions(
     let (admin, name) = (admin.clone(), topic.name.clone());
     let count = move || {
         let metadata = admin.inner().fetch_metadata(Some(&name), PATIENCE)?;
-        Ok(metadata.topics().iter().map(|topic| topic.partitions().len()).sum())
+        Ok(metadata
+            .topics()
+            .iter()
+            .map(|topic| topic.partitions().len())
+            .sum())
     };
-    let found: Result<usize, rdkafka::error::KafkaError> =
-        tokio::task::spawn_blocking(count).await.map_err(failed("reading metadata"))?;
+    let found: Result<usize, rdkafka::error::KafkaError> = tokio::task::spawn_blocking(count)
+        .await
+        .map_err(failed("reading metadata"))?;
     let found = found.map_err(failed("reading metadata"))?;
     if usize::try_from(topic.partitions) == Ok(found) {
         return Ok(());
@@ -137,10 +154,16 @@ async fn configure(
         .iter()
         .map(|topic| {
             let change = AlterConfig::new(ResourceSpecifier::Topic(&topic.name));
-            topic.settings.iter().fold(change, |change, (key, value)| change.set(key, value))
+            topic
+                .settings
+                .iter()
+                .fold(change, |change, (key, value)| change.set(key, value))
         })
         .collect();
-    let results = admin.alter_configs(&changes, &options()).await.map_err(failed("setting up topics"))?;
+    let results = admin
+        .alter_configs(&changes, &options())
+        .await
+        .map_err(failed("setting up topics"))?;
     for result in results {
         if let Err((topic, error)) = result {
             return Err(KafkaError::new(format!("setting up {topic:?}"), error));

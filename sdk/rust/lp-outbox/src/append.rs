@@ -50,7 +50,10 @@ pub async fn append(connection: &mut PgConnection, events: &[NewEvent]) -> Resul
         return Ok(());
     }
     // unnest takes no arrays of arrays: all keys go as one array, and each row takes its slice, counted from 1.
-    let keys: Vec<&str> = events.iter().flat_map(|e| e.keys.iter().map(String::as_str)).collect();
+    let keys: Vec<&str> = events
+        .iter()
+        .flat_map(|e| e.keys.iter().map(String::as_str))
+        .collect();
     let mut ends = Vec::with_capacity(events.len());
     let mut end = 0_i32;
     for event in events {

@@ -35,7 +35,11 @@ pub(crate) async fn read(connection: &mut PgConnection, source: &str) -> Result<
     .bind(BYTES)
     .fetch_all(connection)
     .await?;
-    let mut batch = Batch { ids: Vec::new(), records: Vec::new(), spans: Vec::new() };
+    let mut batch = Batch {
+        ids: Vec::new(),
+        records: Vec::new(),
+        spans: Vec::new(),
+    };
     for row in rows {
         batch.add(&row, source)?;
     }
@@ -44,14 +48,17 @@ pub(crate) async fn read(connection: &mut PgConnection, source: &str) -> Result<
 
 /// Deletes rows that were published.
 pub(crate) async fn delete(connection: &mut PgConnection, ids: &[i64]) -> Result<()> {
-    sqlx::query("DELETE FROM outbox WHERE id = ANY ($1)").bind(ids).execute(connection).await?;
+    sqlx::query("DELETE FROM outbox WHERE id = ANY ($1)")
+        .bind(ids)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
 /// How many rows there are, counted up to 10,000, and the age of the oldest in seconds.
 pub(crate) async fn backlog(connection: &mut PgConnection) -> Result<(i64, i64)> {
     let row = sqlx::query(
-        "SELECT (SELECT count(*) FROM (SELECT FROM outbox LIMIT 10000) AS some),
+        "SELECT (SELECT count(*) FROM (SELECT FROM outbox LIMIT 10000) AS counted),
                 coalesce((SELECT extract(epoch FROM clock_timestamp() - occurred_at)::bigint
                           FROM outbox ORDER BY id LIMIT 1), 0)",
     )

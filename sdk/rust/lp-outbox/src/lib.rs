@@ -14,7 +14,10 @@
 //! - an event is published if and only if its cause commits: `relay::what_commits_is_published`,
 //!   `relay::what_rolls_back_is_not_published`;
 //! - a row that becomes visible late is not skipped: `relay::a_late_lower_id_is_not_skipped`;
-//! - a relay that ends is replaced, and nothing is lost or reordered: `relay::a_killed_leader_is_replaced`;
+//! - a relay that ends is replaced, and nothing is lost or reordered: `relay::a_killed_leader_is_replaced`,
+//!   `relay::a_leader_without_its_session_is_replaced`;
+//! - a relay that was fenced publishes nothing, and its rows are kept:
+//!   `relay::a_fenced_relay_keeps_its_rows_and_begins_anew`;
 //! - while Kafka is away rows wait: `relay::rows_wait_while_kafka_is_away`;
 //! - what Kafka would refuse does not get in: `append::what_cannot_be_published_is_refused`.
 

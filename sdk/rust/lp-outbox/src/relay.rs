@@ -72,10 +72,16 @@ impl Measures {
     fn new(metrics: &Metrics) -> Self {
         Self {
             rows: metrics.gauge("outbox_rows", "Rows that are not published, counted up to 10,000"),
-            oldest: metrics.gauge("outbox_oldest_seconds", "Age of the oldest row that is not published"),
+            oldest: metrics.gauge(
+                "outbox_oldest_seconds",
+                "Age of the oldest row that is not published",
+            ),
             leader: metrics.gauge("outbox_relay_leader", "1 where the relay holds the lease"),
             published: metrics.counter("outbox_published_total", "Records published"),
-            failures: metrics.counter("outbox_failures_total", "Failures after which the relay began anew"),
+            failures: metrics.counter(
+                "outbox_failures_total",
+                "Failures after which the relay began anew",
+            ),
             publish: metrics.histogram("outbox_publish_seconds", "Time of one Kafka transaction", SECONDS),
         }
     }
@@ -103,13 +109,21 @@ async fn answered<T, E>(answer: impl Future<Output = Result<T, E>>) -> Result<T,
 where
     Failure: From<E>,
 {
-    Ok(tokio::time::timeout(ANSWER, answer).await.map_err(|_elapsed| Failure::Silent)??)
+    Ok(tokio::time::timeout(ANSWER, answer)
+        .await
+        .map_err(|_elapsed| Failure::Silent)??)
 }
 
 impl Relay {
     /// A relay that does nothing yet. `service` is the source that its records name.
     pub fn new(database: Database, kafka: Kafka, service: &str, metrics: &Metrics) -> Self {
-        Self { database, kafka, service: service.to_owned(), wake: Wake::default(), measures: Measures::new(metrics) }
+        Self {
+            database,
+            kafka,
+            service: service.to_owned(),
+            wake: Wake::default(),
+            measures: Measures::new(metrics),
+        }
     }
 
     /// What wakes it.
@@ -142,7 +156,9 @@ impl Relay {
             if published {
                 delay = delays.build();
             }
-            cancel.run_until_cancelled(tokio::time::sleep(delay.next().unwrap_or(POLL))).await;
+            cancel
+                .run_until_cancelled(tokio::time::sleep(delay.next().unwrap_or(POLL)))
+                .await;
         }
     }
 
@@ -151,14 +167,20 @@ impl Relay {
     async fn lead(&self, cancel: &CancellationToken, published: &mut bool) -> Result<(), Failure> {
         let mut session = answered(self.database.session()).await?;
         while !answered(take_lease(&mut session)).await? {
-            if cancel.run_until_cancelled(tokio::time::sleep(POLL)).await.is_none() {
+            if cancel
+                .run_until_cancelled(tokio::time::sleep(POLL))
+                .await
+                .is_none()
+            {
                 return Ok(());
             }
         }
         // Fences a holder that was paused: before the first read, so that it can publish nothing after that.
         let name = format!("{}-relay", self.service);
         let start = TransactionalProducer::start(&self.kafka, &name);
-        let Some(started) = cancel.run_until_cancelled(start).await else { return Ok(()) };
+        let Some(started) = cancel.run_until_cancelled(start).await else {
+            return Ok(());
+        };
         let mut producer = started?;
         self.measures.leader.set(1, &[]);
         tracing::info!("this relay leads");
@@ -211,7 +233,7 @@ impl Relay {
                     self.measures.rows.set(rows, &[]);
                     self.measures.oldest.set(oldest, &[]);
                 }
-                Err(error) => tracing::debug!(%error, "the backlog was not measured"),
+                Err(error) => tracing::warn!(%error, "the backlog was not measured"),
             }
             tokio::time::sleep(MEASURE).await;
         }

@@ -18,7 +18,9 @@ const RETRIES: &str = "consumer_retries_total{topic=\"things.happened.v1\"}";
 
 fn raw_producer(ground: &Ground) -> FutureProducer {
     let mut settings = ClientConfig::new();
-    settings.set("bootstrap.servers", &ground.kafka.kafka_brokers).set("partitioner", "murmur2_random");
+    settings
+        .set("bootstrap.servers", &ground.kafka.kafka_brokers)
+        .set("partitioner", "murmur2_random");
     settings.create().unwrap()
 }
 
@@ -32,14 +34,25 @@ async fn dead_letters(ground: &Ground, count: usize) -> Vec<(OwnedMessage, Vec<(
             .set("auto.offset.reset", "earliest")
             .create()
             .unwrap();
-        consumer.subscribe(&[&format!("{}{TOPIC}.dlt", config.kafka_prefix)]).unwrap();
+        consumer
+            .subscribe(&[&format!("{}{TOPIC}.dlt", config.kafka_prefix)])
+            .unwrap();
         let (started, mut letters) = (Instant::now(), Vec::new());
         while letters.len() < count {
-            assert!(started.elapsed() < PATIENCE, "{} of {count} dead letters", letters.len());
-            let Some(letter) = consumer.poll(Duration::from_secs(1)) else { continue };
+            assert!(
+                started.elapsed() < PATIENCE,
+                "{} of {count} dead letters",
+                letters.len()
+            );
+            let Some(letter) = consumer.poll(Duration::from_secs(1)) else {
+                continue;
+            };
             let letter = letter.unwrap().detach();
             let text = |h: Header<'_, &[u8]>| {
-                (h.key.to_owned(), String::from_utf8(h.value.unwrap().to_vec()).unwrap())
+                (
+                    h.key.to_owned(),
+                    String::from_utf8(h.value.unwrap().to_vec()).unwrap(),
+                )
             };
             let headers = letter.headers().unwrap().iter().map(text).collect();
             letters.push((letter, headers));
@@ -50,7 +63,11 @@ async fn dead_letters(ground: &Ground, count: usize) -> Vec<(OwnedMessage, Vec<(
 }
 
 fn header<'h>(headers: &'h [(String, String)], name: &str) -> &'h str {
-    &headers.iter().find(|(key, _)| key == name).unwrap_or_else(|| panic!("no {name} in {headers:?}")).1
+    &headers
+        .iter()
+        .find(|(key, _)| key == name)
+        .unwrap_or_else(|| panic!("no {name} in {headers:?}"))
+        .1
 }
 
 #[derive(Default)]
@@ -71,10 +88,16 @@ async fn poison_goes_to_the_dead_letters_and_the_rest_goes_on() {
     let topic = format!("{}{TOPIC}", ground.kafka.kafka_prefix);
     let mut producer = TransactionalProducer::start(&ground.kafka, "p").await.unwrap();
     let raw = raw_producer(&ground);
-    producer.publish(vec![record("1", "a"), record("poison", "a")]).await.unwrap();
+    producer
+        .publish(vec![record("1", "a"), record("poison", "a")])
+        .await
+        .unwrap();
     let no_headers = FutureRecord::to(&topic).key("a").payload("no event");
     raw.send(no_headers, Duration::from_secs(10)).await.unwrap();
-    let headers = OwnedHeaders::new().insert(Header { key: "ce_id", value: Some("x") });
+    let headers = OwnedHeaders::new().insert(Header {
+        key: "ce_id",
+        value: Some("x"),
+    });
     let nothing: FutureRecord<'_, str, str> = FutureRecord::to(&topic).key("a").headers(headers);
     raw.send(nothing, Duration::from_secs(10)).await.unwrap();
     producer.publish(vec![record("2", "a")]).await.unwrap();
@@ -85,17 +108,24 @@ async fn poison_goes_to_the_dead_letters_and_the_rest_goes_on() {
     until("the rest", async || seen.ids_of("a").len() == 2).await;
     consumer.stop().await;
     assert_eq!(seen.ids_of("a"), ["1", "2"]);
-    let buried = consumer.metric("consumer_events_total{outcome=\"dead_letter\",topic=\"things.happened.v1\"}");
+    let buried =
+        consumer.metric("consumer_events_total{outcome=\"dead_letter\",topic=\"things.happened.v1\"}");
     assert_eq!(buried, Some(3));
     assert_eq!(ground.count("inbox").await, 2, "a dead letter may be replayed");
 
     let letters = dead_letters(&ground, 3).await;
     let (poison, headers) = &letters[0];
-    assert_eq!((poison.key(), poison.payload()), (Some(&b"a"[..]), Some(&b"payload"[..])));
+    assert_eq!(
+        (poison.key(), poison.payload()),
+        (Some(&b"a"[..]), Some(&b"payload"[..]))
+    );
     assert_eq!(header(headers, "ce_id"), "poison");
     assert_eq!(header(headers, "dlt_reason"), "the skull on the label");
     assert_eq!(header(headers, "dlt_topic"), topic);
-    assert_eq!(header(headers, "dlt_partition"), seen.events()[0].partition.to_string());
+    assert_eq!(
+        header(headers, "dlt_partition"),
+        seen.events()[0].partition.to_string()
+    );
     assert_eq!(header(headers, "dlt_offset"), "1");
     assert_eq!(header(headers, "dlt_attempts"), "1");
     assert_eq!(header(headers, "dlt_consumer"), "svc-thing.test");
@@ -117,7 +147,12 @@ struct FailsFirst {
 impl Handler for FailsFirst {
     async fn handle(&self, work: &mut UnitOfWork, event: &Event) -> Result<(), HandleError> {
         let left = |left: usize| left.checked_sub(1);
-        if event.id == "1" && self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left).is_ok() {
+        if event.id == "1"
+            && self
+                .left
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, left)
+                .is_ok()
+        {
             return Err((self.error)());
         }
         self.seen.handle(work, event).await
@@ -128,7 +163,10 @@ impl Handler for FailsFirst {
 async fn what_is_away_is_waited_for() {
     let ground = Ground::new(&[&MIGRATOR]).await;
     let mut producer = TransactionalProducer::start(&ground.kafka, "p").await.unwrap();
-    producer.publish(vec![record("1", "a"), record("2", "a"), record("3", "b")]).await.unwrap();
+    producer
+        .publish(vec![record("1", "a"), record("2", "a"), record("3", "b")])
+        .await
+        .unwrap();
     let seen = Seen::default();
     let mut consumer = ground.consume(
         "svc-thing.test",
@@ -150,7 +188,10 @@ async fn what_is_away_is_waited_for() {
 async fn a_fault_that_stays_goes_to_the_dead_letters() {
     let ground = Ground::new(&[&MIGRATOR]).await;
     let mut producer = TransactionalProducer::start(&ground.kafka, "p").await.unwrap();
-    producer.publish(vec![record("1", "a"), record("2", "a")]).await.unwrap();
+    producer
+        .publish(vec![record("1", "a"), record("2", "a")])
+        .await
+        .unwrap();
     let seen = Seen::default();
     let mut consumer = ground.consume(
         "svc-thing.test",
@@ -173,8 +214,14 @@ async fn a_stop_does_not_wait_for_what_is_away() {
     let ground = Ground::new(&[&MIGRATOR]).await;
     let mut producer = TransactionalProducer::start(&ground.kafka, "p").await.unwrap();
     producer.publish(vec![record("1", "a")]).await.unwrap();
-    let (seen, error) = (Seen::default(), || lp_error::Error::unavailable("svc-other").into());
-    let fails = || FailsFirst { seen: seen.clone(), left: AtomicUsize::new(usize::MAX), error };
+    let (seen, error) = (Seen::default(), || {
+        lp_error::Error::unavailable("svc-other").into()
+    });
+    let fails = || FailsFirst {
+        seen: seen.clone(),
+        left: AtomicUsize::new(usize::MAX),
+        error,
+    };
     let mut consumer = ground.consume("svc-thing.test", fails());
     until("tried", async || consumer.metric(RETRIES).is_some()).await;
     consumer.stop().await;

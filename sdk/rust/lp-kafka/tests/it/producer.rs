@@ -5,9 +5,13 @@ use crate::support::{Ground, Seen, record, until};
 #[tokio::test]
 async fn a_replaced_producer_is_fenced() {
     let ground = Ground::new(&[&MIGRATOR]).await;
-    let mut first = TransactionalProducer::start(&ground.kafka, "svc-thing-relay").await.unwrap();
+    let mut first = TransactionalProducer::start(&ground.kafka, "svc-thing-relay")
+        .await
+        .unwrap();
     first.publish(vec![record("1", "a")]).await.unwrap();
-    let mut second = TransactionalProducer::start(&ground.kafka, "svc-thing-relay").await.unwrap();
+    let mut second = TransactionalProducer::start(&ground.kafka, "svc-thing-relay")
+        .await
+        .unwrap();
 
     let refused = first.publish(vec![record("late", "a")]).await.unwrap_err();
     assert!(refused.to_string().contains("fenced"), "{refused}");
@@ -23,12 +27,16 @@ async fn a_replaced_producer_is_fenced() {
 #[tokio::test]
 async fn a_refused_record_takes_its_transaction_along() {
     let ground = Ground::new(&[&MIGRATOR]).await;
-    let mut producer = TransactionalProducer::start(&ground.kafka, "svc-thing-relay").await.unwrap();
+    let mut producer = TransactionalProducer::start(&ground.kafka, "svc-thing-relay")
+        .await
+        .unwrap();
     let mut large = record("large", "a");
     large.payload = vec![7; 2_000_000].into();
     producer.publish(vec![record("1", "a"), large]).await.unwrap_err();
 
-    let mut producer = TransactionalProducer::start(&ground.kafka, "svc-thing-relay").await.unwrap();
+    let mut producer = TransactionalProducer::start(&ground.kafka, "svc-thing-relay")
+        .await
+        .unwrap();
     producer.publish(vec![record("2", "a")]).await.unwrap();
     let seen = Seen::default();
     let mut consumer = ground.consume("svc-thing.test", seen.clone());

@@ -34,8 +34,20 @@ impl Ground {
     pub(crate) async fn new(parts: &[&Migrator]) -> Self {
         let admin: SecretUrl = server("LP_TEST_POSTGRES_URL").parse().unwrap();
         let name = format!("t{}", &SystemIds.uuid().simple().to_string()[12..]);
-        let place = admin.expose().split_once('@').unwrap().1.rsplit_once('/').unwrap().0.to_owned();
-        let url = |role: &str| -> SecretUrl { format!("postgres://{role}:secret@{place}/{name}").parse().unwrap() };
+        let place = admin
+            .expose()
+            .split_once('@')
+            .unwrap()
+            .1
+            .rsplit_once('/')
+            .unwrap()
+            .0
+            .to_owned();
+        let url = |role: &str| -> SecretUrl {
+            format!("postgres://{role}:secret@{place}/{name}")
+                .parse()
+                .unwrap()
+        };
         let (owner, role) = (url(&format!("{name}_owner")), format!("{name}_app"));
         let config = lp_config::Database {
             database_url: url(&role),
@@ -44,53 +56,86 @@ impl Ground {
             database_ssl_mode: SslMode::Disable,
             database_max_connections: 8,
         };
-        let owning = lp_config::Owner { migration_database_url: owner.clone() };
-        lp_pg::tenant::provision(&lp_config::Admin { admin_database_url: admin }, &owning, &config).await.unwrap();
-        lp_pg::schema::migrate(&owning, &config, &lp_pg::schema::combine(parts)).await.unwrap();
+        let owning = lp_config::Owner {
+            migration_database_url: owner.clone(),
+        };
+        lp_pg::tenant::provision(
+            &lp_config::Admin {
+                admin_database_url: admin,
+            },
+            &owning,
+            &config,
+        )
+        .await
+        .unwrap();
+        lp_pg::schema::migrate(&owning, &config, &lp_pg::schema::combine(parts))
+            .await
+            .unwrap();
         let kafka = Kafka {
             kafka_brokers: server("LP_TEST_KAFKA_BROKERS"),
             kafka_prefix: format!("{name}."),
             kafka_replication: 1,
         };
-        let topic = Topic { name: TOPIC, partitions: 3, retention_days: 1 };
+        let topic = Topic {
+            name: TOPIC,
+            partitions: 3,
+            retention_days: 1,
+        };
         topics::ensure(&kafka, &[topic]).await.unwrap();
-        Self { database: Database::open(&config, &name).unwrap(), kafka, owner, role }
+        Self {
+            database: Database::open(&config, &name).unwrap(),
+            kafka,
+            owner,
+            role,
+        }
     }
 
     /// With a table `effects` that keeps which events had an effect, in order.
     pub(crate) async fn with_effects(parts: &[&Migrator]) -> Self {
         let ground = Self::new(parts).await;
-        let mut owner = ground.owner().await;
+        let owner = connect_options(&ground.owner, SslMode::Disable).unwrap();
+        let mut owner = PgConnection::connect_with(&owner).await.unwrap();
         let create = format!(
             "CREATE TABLE effects (position bigint GENERATED ALWAYS AS IDENTITY, id text);
              GRANT SELECT, INSERT ON effects TO \"{}\"",
             ground.role
         );
-        sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut owner).await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(create))
+            .execute(&mut owner)
+            .await
+            .unwrap();
         ground
-    }
-
-    /// A connection under the role that owns the schema.
-    pub(crate) async fn owner(&self) -> PgConnection {
-        PgConnection::connect_with(&connect_options(&self.owner, SslMode::Disable).unwrap()).await.unwrap()
     }
 
     /// The ids of events that had an effect, in order.
     pub(crate) async fn effects(&self) -> Vec<String> {
         let mut connection = self.database.acquire().await.unwrap();
-        sqlx::query_scalar("SELECT id FROM effects ORDER BY position").fetch_all(&mut *connection).await.unwrap()
+        sqlx::query_scalar("SELECT id FROM effects ORDER BY position")
+            .fetch_all(&mut *connection)
+            .await
+            .unwrap()
     }
 
     pub(crate) async fn count(&self, table: &str) -> i64 {
         let mut connection = self.database.acquire().await.unwrap();
         let count = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
-        sqlx::query_scalar(count).fetch_one(&mut *connection).await.unwrap()
+        sqlx::query_scalar(count)
+            .fetch_one(&mut *connection)
+            .await
+            .unwrap()
     }
 
     pub(crate) fn consume<H: Handler>(&self, name: &str, handler: H) -> Running {
         let (database, metrics) = (self.database.clone(), Metrics::new());
-        let consumer =
-            Consumer::new(&self.kafka, name, &[TOPIC], database, handler, &metrics, Ambient::system());
+        let consumer = Consumer::new(
+            &self.kafka,
+            name,
+            &[TOPIC],
+            database,
+            handler,
+            &metrics,
+            Ambient::system(),
+        );
         Running::start(metrics, |cancel| consumer.run(cancel))
     }
 }
@@ -109,19 +154,32 @@ impl Running {
     ) -> Self {
         let cancel = CancellationToken::new();
         let task = tokio::spawn(run(cancel.clone()));
-        Self { metrics, cancel, task }
+        Self {
+            metrics,
+            cancel,
+            task,
+        }
     }
 
     /// The value of a series, named as `name` or `name{label="value",…}` with its labels sorted.
     pub(crate) fn metric(&self, series: &str) -> Option<i64> {
         let text = self.metrics.render().unwrap();
-        let value = |line: &str| line.strip_prefix(series)?.trim_start_matches("{}").trim().parse().ok();
+        let value = |line: &str| {
+            line.strip_prefix(series)?
+                .trim_start_matches("{}")
+                .trim()
+                .parse()
+                .ok()
+        };
         text.lines().find_map(value)
     }
 
     pub(crate) async fn stop(&mut self) {
         self.cancel.cancel();
-        tokio::time::timeout(PATIENCE, &mut self.task).await.unwrap().unwrap();
+        tokio::time::timeout(PATIENCE, &mut self.task)
+            .await
+            .unwrap()
+            .unwrap();
     }
 
     pub(crate) async fn kill(&mut self) {
@@ -140,7 +198,11 @@ impl Seen {
     }
 
     pub(crate) fn ids_of(&self, key: &str) -> Vec<String> {
-        self.events().iter().filter(|e| e.key == key).map(|e| e.id.clone()).collect()
+        self.events()
+            .iter()
+            .filter(|e| e.key == key)
+            .map(|e| e.id.clone())
+            .collect()
     }
 }
 
@@ -158,7 +220,9 @@ pub(crate) async fn until(what: &str, mut ready: impl AsyncFnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("never: {what}"));
+    tokio::time::timeout(PATIENCE, wait)
+        .await
+        .unwrap_or_else(|_| panic!("never: {what}"));
 }
 
 pub(crate) fn merchant() -> MerchantId {

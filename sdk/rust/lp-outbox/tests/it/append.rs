@@ -8,12 +8,22 @@ async fn each_event_keeps_its_keys_and_its_place() {
     let ground = Ground::new(&[&MIGRATOR]).await;
     let mut work = ground.database.begin().await.unwrap();
     append(&mut work, &[]).await.unwrap();
-    let events = [event("1", &["a", "b, {\"c\"}"]), event("2", &["d"]), event("3", &["a", "e", ""])];
+    let events = [
+        event("1", &["a", "b, {\"c\"}"]),
+        event("2", &["d"]),
+        event("3", &["a", "e", ""]),
+    ];
     append(&mut work, &events).await.unwrap();
     let rows: Vec<(String, Vec<String>, Vec<u8>)> =
-        sqlx::query_as("SELECT event_id, keys, payload FROM outbox ORDER BY id").fetch_all(&mut *work).await.unwrap();
+        sqlx::query_as("SELECT event_id, keys, payload FROM outbox ORDER BY id")
+            .fetch_all(&mut *work)
+            .await
+            .unwrap();
     for (row, event) in rows.iter().zip(&events) {
-        assert_eq!(*row, (event.event_id.clone(), event.keys.clone(), event.payload.clone()));
+        assert_eq!(
+            *row,
+            (event.event_id.clone(), event.keys.clone(), event.payload.clone())
+        );
     }
     assert_eq!(rows.len(), 3);
 }

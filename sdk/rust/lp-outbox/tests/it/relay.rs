@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use lp_config::Kafka;
-use lp_kafka::Leg;
+use lp_kafka::{Leg, TransactionalProducer};
 use lp_outbox::{Relay, Wake, append};
 use lp_telemetry::Metrics;
 
@@ -35,7 +35,9 @@ async fn what_commits_is_published() {
     let mut both = event("txn_1", &["acc_a", "acc_b"]);
     both.traceparent = Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into());
     let mut work = ground.database.begin().await.unwrap();
-    append(&mut work, &[both.clone(), event("txn_2", &["acc_a"])]).await.unwrap();
+    append(&mut work, &[both.clone(), event("txn_2", &["acc_a"])])
+        .await
+        .unwrap();
     work.commit().await.unwrap();
     wake.wake();
     until("three records", async || seen.events().len() == 3).await;
@@ -51,7 +53,10 @@ async fn what_commits_is_published() {
         assert_eq!(leg.leg, Leg { index, count: 2 });
         assert_eq!((&*leg.event_type, &*leg.source), (both.event_type, "svc-thing"));
         assert_eq!((leg.merchant, leg.occurred_at), (both.merchant, both.occurred_at));
-        assert_eq!((leg.payload.to_vec(), &leg.traceparent), (both.payload.clone(), &both.traceparent));
+        assert_eq!(
+            (leg.payload.to_vec(), &leg.traceparent),
+            (both.payload.clone(), &both.traceparent)
+        );
     }
 }
 
@@ -104,7 +109,9 @@ async fn a_killed_leader_is_replaced() {
     let writer = tokio::spawn(async move {
         for n in 0..300 {
             let mut work = database.begin().await.unwrap();
-            append(&mut work, &[event(&format!("{n:03}"), &["a", "b"])]).await.unwrap();
+            append(&mut work, &[event(&format!("{n:03}"), &["a", "b"])])
+                .await
+                .unwrap();
             work.commit().await.unwrap();
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -122,7 +129,10 @@ async fn a_killed_leader_is_replaced() {
         leader = next;
     }
     writer.await.unwrap();
-    until("everything is published", async || ground.count("outbox").await == 0).await;
+    until("everything is published", async || {
+        ground.count("outbox").await == 0
+    })
+    .await;
     until("everything is seen", async || seen.events().len() >= 600).await;
     consumer.stop().await;
     leader.stop().await;
@@ -152,20 +162,48 @@ async fn a_leader_without_its_session_is_replaced() {
     append(&mut work, &[event("1", &["a"])]).await.unwrap();
     work.commit().await.unwrap();
     wake.wake();
-    until("it took the lease anew and published", async || ground.count("outbox").await == 0).await;
+    until("it took the lease anew and published", async || {
+        ground.count("outbox").await == 0
+    })
+    .await;
     assert_eq!(relay.metric("outbox_failures_total"), Some(1));
     relay.stop().await;
+}
+
+#[tokio::test]
+async fn a_fenced_relay_keeps_its_rows_and_begins_anew() {
+    let ground = ground().await;
+    let (mut relay, wake) = relay(&ground, &ground.kafka);
+    until("it leads", async || leads(&relay)).await;
+    let _usurper = TransactionalProducer::start(&ground.kafka, "svc-thing-relay")
+        .await
+        .unwrap();
+    let mut work = ground.database.begin().await.unwrap();
+    append(&mut work, &[event("1", &["a"])]).await.unwrap();
+    work.commit().await.unwrap();
+    wake.wake();
+    let seen = Seen::default();
+    let mut consumer = ground.consume("svc-thing.test", seen.clone());
+    until("it is published", async || seen.events().len() == 1).await;
+    consumer.stop().await;
+    relay.stop().await;
+    assert_eq!(relay.metric("outbox_failures_total"), Some(1));
 }
 
 #[tokio::test]
 async fn rows_wait_while_kafka_is_away() {
     let ground = ground().await;
     // Nobody listens there.
-    let away = Kafka { kafka_brokers: "127.0.0.1:1".into(), ..ground.kafka.clone() };
+    let away = Kafka {
+        kafka_brokers: "127.0.0.1:1".into(),
+        ..ground.kafka.clone()
+    };
     let (mut lost, wake) = relay(&ground, &away);
     for n in 0..700 {
         let mut work = ground.database.begin().await.unwrap();
-        append(&mut work, &[event(&format!("{n:03}"), &["a"])]).await.unwrap();
+        append(&mut work, &[event(&format!("{n:03}"), &["a"])])
+            .await
+            .unwrap();
         work.commit().await.unwrap();
         wake.wake();
     }
@@ -181,5 +219,8 @@ async fn rows_wait_while_kafka_is_away() {
     until("all", async || seen.events().len() == 700).await;
     relay.stop().await;
     consumer.stop().await;
-    assert_eq!(seen.ids_of("a"), (0..700).map(|n| format!("{n:03}:a")).collect::<Vec<_>>());
+    assert_eq!(
+        seen.ids_of("a"),
+        (0..700).map(|n| format!("{n:03}:a")).collect::<Vec<_>>()
+    );
 }
