@@ -20,7 +20,7 @@ use crate::{
 /// How long, and how much, a cache keeps.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// How long an entry stays in process at most; up to a tenth is taken off at random.
+    /// How long an entry stays in process at most, zero for not at all; up to a tenth is taken off at random.
     pub local_ttl: Duration,
     /// How old a served entry is at most, over both levels together: the time that it spent in Valkey counts
     /// in process too. In Valkey up to a tenth is taken off at random.
@@ -178,10 +178,12 @@ where
     /// not cached.
     pub async fn invalidate(&self, key: &Key) {
         let as_of = Instant::now();
+        let stays = self.options.shared_ttl;
         let nothing = Entry {
             value: None,
             as_of,
-            expires: as_of + self.options.shared_ttl,
+            ends: as_of + stays,
+            stays,
             bytes: 0,
         };
         self.local.offer(key, Arc::new(nothing)).await;
@@ -246,12 +248,13 @@ where
     }
 
     fn entry(&self, value: V, as_of: Instant, bytes: usize) -> Entry<V> {
-        let local = Instant::now() + self.jitter.shorten(self.options.local_ttl);
-        let expires = local.min(as_of + self.options.shared_ttl);
+        let ends = as_of + self.options.shared_ttl;
+        let stays = self.jitter.shorten(self.options.local_ttl);
         Entry {
             value: Some(value),
             as_of,
-            expires,
+            ends,
+            stays,
             bytes,
         }
     }

@@ -18,14 +18,17 @@ pub(crate) struct Entry<V> {
     pub(crate) value: Option<V>,
     /// When the value was known to be current, at the latest.
     pub(crate) as_of: Instant,
-    pub(crate) expires: Instant,
+    /// When it is too old to be served at all.
+    pub(crate) ends: Instant,
+    /// How long it stays in process, unless it ends before.
+    pub(crate) stays: Duration,
     /// Length of the serialized value, as a measure of its size.
     pub(crate) bytes: usize,
 }
 
 impl<V: Versioned> Entry<V> {
     pub(crate) fn serves(&self, at_least: Option<Version>) -> bool {
-        self.expires > Instant::now()
+        self.ends > Instant::now()
             && self
                 .value
                 .as_ref()
@@ -84,7 +87,7 @@ struct AtItsTime;
 
 impl<V: Send + Sync + 'static> Expiry<Key, Arc<Entry<V>>> for AtItsTime {
     fn expire_after_create(&self, _: &Key, entry: &Arc<Entry<V>>, now: Instant) -> Option<Duration> {
-        Some(entry.expires.saturating_duration_since(now))
+        Some(entry.stays.min(entry.ends.saturating_duration_since(now)))
     }
 
     fn expire_after_update(
@@ -94,6 +97,6 @@ impl<V: Send + Sync + 'static> Expiry<Key, Arc<Entry<V>>> for AtItsTime {
         now: Instant,
         _: Option<Duration>,
     ) -> Option<Duration> {
-        Some(entry.expires.saturating_duration_since(now))
+        Some(entry.stays.min(entry.ends.saturating_duration_since(now)))
     }
 }

