@@ -1,5 +1,7 @@
 //! Every rpc says who may call it.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "tests")]
+
 use lp_contracts::{access::access_of, descriptors};
 
 #[test]

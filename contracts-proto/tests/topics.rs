@@ -1,5 +1,7 @@
 //! Every topic's schema is a message of this package.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "tests")]
+
 use lp_contracts::{descriptors, topics};
 
 #[test]

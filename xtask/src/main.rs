@@ -5,6 +5,7 @@
 //! standard error; it ends with 0 only when everything it stands for was seen to work.
 
 mod build;
+mod chaos;
 mod check;
 mod config_tables;
 mod down;
@@ -63,6 +64,11 @@ enum Task {
     },
     /// Keep servers up for tests run by hand, and print the variables they need
     Servers,
+    /// Break a fleet in the middle of traffic, mend it, and check what was seen of it
+    Chaos {
+        #[command(subcommand)]
+        experiment: chaos::Experiment,
+    },
     /// Run every check but the tests: format, clippy, dependencies, contracts, layers, generated files
     Check,
     /// Check that crates and layers depend on each other in the allowed direction only
@@ -111,6 +117,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Down { wipe } => down::run(&workspace, wipe).map(|()| ExitCode::SUCCESS),
         Task::Test { cargo } => test::run(&workspace, &cargo),
         Task::Servers => servers::run(&workspace).map(|()| ExitCode::SUCCESS),
+        Task::Chaos { experiment } => chaos::run(&workspace, &experiment),
         Task::Check => check::run(&workspace),
         Task::CheckLayers => layers::run(&workspace).map(|()| ExitCode::SUCCESS),
         Task::Sqlx { services, check } => sqlx::run(&workspace, &services, check).map(|()| ExitCode::SUCCESS),

@@ -378,6 +378,24 @@ impl Fleet {
         Ok(())
     }
 
+    /// Stops a service where it stands.
+    ///
+    /// # Errors
+    /// When the fleet has no such service.
+    pub fn pause(&mut self, name: &str) -> anyhow::Result<()> {
+        self.find(name)?.1.pause();
+        Ok(())
+    }
+
+    /// Lets a service that was paused go on.
+    ///
+    /// # Errors
+    /// When the fleet has no such service.
+    pub fn resume(&mut self, name: &str) -> anyhow::Result<()> {
+        self.find(name)?.1.resume();
+        Ok(())
+    }
+
     fn find(&mut self, name: &str) -> anyhow::Result<&mut (Service, Process)> {
         let found = self.services.iter_mut().find(|(service, _)| service.name == name);
         found.ok_or_else(|| anyhow!("the fleet has no service {name}"))

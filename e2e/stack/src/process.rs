@@ -241,6 +241,8 @@ impl Process {
                 Signal::TERM
             };
             let _ = kill_process(self.pid, polite);
+            // A paused one hears nothing.
+            self.resume();
             let begun = Instant::now();
             while self.exited().is_none() && begun.elapsed() < self.spec.stop_limit {
                 std::thread::sleep(TICK);
@@ -248,6 +250,16 @@ impl Process {
         }
         self.kill();
         let _ = std::fs::remove_file(&self.spec.pid_file);
+    }
+
+    /// Stops it where it stands, with everything in its group, until [`Process::resume`]: as a machine that hangs.
+    pub fn pause(&self) {
+        let _ = kill_process_group(self.pid, Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        let _ = kill_process_group(self.pid, Signal::CONT);
     }
 
     /// Ends it at once with SIGKILL, as a crash would, with everything in its group.
@@ -369,6 +381,35 @@ mod tests {
             std::thread::sleep(TICK);
         }
         assert!(!folder.path().join("child.pid").exists());
+    }
+
+    #[test]
+    fn a_paused_child_does_nothing_until_it_is_resumed() {
+        let folder = tempfile::tempdir().unwrap();
+        let child = shell(folder.path(), "while :; do echo tick; sleep 0.01; done");
+        let log = || std::fs::read(folder.path().join("child.log")).unwrap().len();
+        let wait_for_more = |than: usize| {
+            let begun = Instant::now();
+            while log() <= than {
+                assert!(begun.elapsed() < Duration::from_secs(5), "it does nothing");
+                std::thread::sleep(TICK);
+            }
+        };
+        wait_for_more(0);
+        child.pause();
+        std::thread::sleep(TICK);
+        let paused = log();
+        std::thread::sleep(TICK * 5);
+        assert_eq!(log(), paused);
+        child.resume();
+        wait_for_more(paused);
+        child.pause();
+        let begun = Instant::now();
+        drop(child);
+        assert!(
+            begun.elapsed() < Duration::from_secs(5),
+            "it was ended by the limit, not by the signal"
+        );
     }
 
     #[test]

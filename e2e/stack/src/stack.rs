@@ -28,11 +28,13 @@ pub enum StackName {
     TestRun,
     /// The one that `cargo xtask sqlx` compiles queries against.
     Sqlx,
+    /// The one whose servers `cargo xtask chaos` kills.
+    Chaos,
 }
 
 impl StackName {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Up, Self::Test, Self::TestRun, Self::Sqlx];
+    pub const ALL: [Self; 5] = [Self::Up, Self::Test, Self::TestRun, Self::Sqlx, Self::Chaos];
 
     /// The folder of its data below the target folder.
     #[must_use]
@@ -42,6 +44,7 @@ impl StackName {
             Self::Test => "test",
             Self::TestRun => "test-run",
             Self::Sqlx => "sqlx",
+            Self::Chaos => "chaos",
         })
     }
 }
@@ -271,6 +274,8 @@ fn end_leftovers_below(folder: &Path) -> Vec<String> {
         .flatten()
         .map(|entry| entry.path());
     let mut ended = Vec::new();
+    // The services of a further replica lie one folder deeper.
+    let folders = folders.flat_map(|path| [path.join("services"), path]);
     for file in folders.flat_map(|path| std::fs::read_dir(path).into_iter().flatten().flatten()) {
         let file = file.path();
         if file.extension().is_some_and(|extension| extension == "pid")

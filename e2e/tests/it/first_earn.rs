@@ -7,11 +7,20 @@ use crate::fleet;
 async fn balance_reaches(till: &e2e::Till, wallet: &str, points: i64) {
     let end = std::time::Instant::now() + std::time::Duration::from_secs(40);
     loop {
-        let balance = till.balance(wallet, "").await.unwrap().balance.unwrap().minor_units;
+        let balance = till
+            .balance(wallet, "")
+            .await
+            .unwrap()
+            .balance
+            .unwrap()
+            .minor_units;
         if balance == points {
             return;
         }
-        assert!(std::time::Instant::now() < end, "the balance is {balance}, not {points}");
+        assert!(
+            std::time::Instant::now() < end,
+            "the balance is {balance}, not {points}"
+        );
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
 }

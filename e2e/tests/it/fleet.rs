@@ -23,7 +23,10 @@ pub(crate) struct Own {
 pub(crate) fn start(env: &[(&str, String)]) -> Own {
     let folder = tempfile::tempdir().unwrap();
     let mut plan = Plan::apart(&servers::unique("e2e"), folder.path()).unwrap();
-    plan.env.extend(env.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+    plan.env.extend(
+        env.iter()
+            .map(|(name, value)| ((*name).to_owned(), value.clone())),
+    );
     let addresses = Addresses {
         postgres_admin_url: servers::postgres_admin().expose().to_owned(),
         kafka_brokers: servers::kafka().kafka_brokers,
@@ -32,7 +35,11 @@ pub(crate) fn start(env: &[(&str, String)]) -> Own {
         mail_api_url: servers::mail_api_url(),
     };
     let fleet = Fleet::start(&plan, &binaries(), folder.path(), &addresses, &Silent).unwrap();
-    Own { fleet, plan, _folder: folder }
+    Own {
+        fleet,
+        plan,
+        _folder: folder,
+    }
 }
 
 /// The folder above the tests' own: `target/debug`.

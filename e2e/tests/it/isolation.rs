@@ -15,11 +15,22 @@ async fn no_role_reaches_another_schema() {
         url.set_path(&own.plan.database);
         let mut session = PgConnection::connect(url.as_str()).await.unwrap();
         // Its own tables it sees …
-        sqlx::query("SELECT count(*) FROM idempotency_keys").execute(&mut session).await.unwrap();
-        for other in own.plan.services.iter().filter(|other| other.schema != one.schema) {
+        sqlx::query("SELECT count(*) FROM idempotency_keys")
+            .execute(&mut session)
+            .await
+            .unwrap();
+        for other in own
+            .plan
+            .services
+            .iter()
+            .filter(|other| other.schema != one.schema)
+        {
             // … and nobody else's.
             let query = format!("SELECT count(*) FROM {}.idempotency_keys", other.schema);
-            let refused = sqlx::query(sqlx::AssertSqlSafe(query)).execute(&mut session).await.unwrap_err();
+            let refused = sqlx::query(sqlx::AssertSqlSafe(query))
+                .execute(&mut session)
+                .await
+                .unwrap_err();
             let code = refused.as_database_error().unwrap().code().unwrap().into_owned();
             assert_eq!(code, "42501", "{} reads {}: {refused}", one.schema, other.schema);
         }

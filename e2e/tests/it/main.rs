@@ -1,8 +1,14 @@
 //! Scenarios against a fleet of real processes on the servers of the test run.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
 
-mod fleet;
 mod first_earn;
+mod fleet;
 mod isolation;
 mod readme;
 mod trace;

@@ -12,12 +12,26 @@ struct Example {
 }
 
 fn examples(readme: &str) -> Vec<Example> {
-    let part = readme.split_once("<!-- try:begin -->").unwrap().1.split_once("<!-- try:end -->").unwrap().0;
+    let part = readme
+        .split_once("<!-- try:begin -->")
+        .unwrap()
+        .1
+        .split_once("<!-- try:end -->")
+        .unwrap()
+        .0;
     let mut examples = Vec::new();
     for block in part.split("```sh\n").skip(1) {
         let (typed, rest) = block.split_once("\n```\n").unwrap();
-        let printed = rest.strip_prefix("```text\n").unwrap().split_once("\n```").unwrap().0;
-        examples.push(Example { typed: typed.to_owned(), printed: printed.to_owned() });
+        let printed = rest
+            .strip_prefix("```text\n")
+            .unwrap()
+            .split_once("\n```")
+            .unwrap()
+            .0;
+        examples.push(Example {
+            typed: typed.to_owned(),
+            printed: printed.to_owned(),
+        });
     }
     examples
 }
@@ -30,7 +44,9 @@ fn agrees(text: &str, pattern: &str) -> bool {
             let mut rest = *line;
             let mut parts = pattern.split('…');
             let first = parts.next().unwrap();
-            let Some(after) = rest.strip_prefix(first) else { return false };
+            let Some(after) = rest.strip_prefix(first) else {
+                return false;
+            };
             rest = after;
             for part in parts {
                 match rest.find(part) {
@@ -47,7 +63,13 @@ fn agrees(text: &str, pattern: &str) -> bool {
 fn an_ellipsis_stands_for_anything_within_a_line() {
     assert!(agrees("wal_12 acc_3", "wal_… acc_…"));
     assert!(agrees("a\nb", "a\nb"));
-    for (text, pattern) in [("wal_12", "acc_…"), ("a\nb", "a"), ("abc", "ab"), ("", "a"), ("x y z", "x … w")] {
+    for (text, pattern) in [
+        ("wal_12", "acc_…"),
+        ("a\nb", "a"),
+        ("abc", "ab"),
+        ("", "a"),
+        ("x y z", "x … w"),
+    ] {
         assert!(!agrees(text, pattern), "{text} / {pattern}");
     }
 }
@@ -65,15 +87,27 @@ fn the_readme_s_lines_print_what_it_says() {
         let _ = writeln!(script, "{}\necho '--- end of example'", example.typed);
     }
     for (default, one) in lp_stack::fleet::FLEET.iter().zip(&own.plan.services) {
-        for (from, to) in [(default.grpc_port, one.grpc_port), (default.http_port, one.http_port)] {
+        for (from, to) in [
+            (default.grpc_port, one.grpc_port),
+            (default.http_port, one.http_port),
+        ] {
             script = script.replace(&format!("127.0.0.1:{from}"), &format!("127.0.0.1:{to}"));
         }
     }
     let folder = tempfile::tempdir().unwrap();
     let grpcurl = tools::grpcurl(&Cache::open().unwrap(), &|_| ()).unwrap();
-    let path = format!("{}:{}", grpcurl.parent().unwrap().display(), std::env::var("PATH").unwrap());
-    let output =
-        Command::new("bash").arg("-c").arg(&script).env("PATH", path).current_dir(&folder).output().unwrap();
+    let path = format!(
+        "{}:{}",
+        grpcurl.parent().unwrap().display(),
+        std::env::var("PATH").unwrap()
+    );
+    let output = Command::new("bash")
+        .arg("-c")
+        .arg(&script)
+        .env("PATH", path)
+        .current_dir(&folder)
+        .output()
+        .unwrap();
     let printed = String::from_utf8(output.stdout).unwrap();
     let printed: Vec<_> = printed.split("--- end of example\n").collect();
     for (example, printed) in examples.iter().zip(&printed) {
@@ -85,5 +119,9 @@ fn the_readme_s_lines_print_what_it_says() {
             String::from_utf8_lossy(&output.stderr)
         );
     }
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }

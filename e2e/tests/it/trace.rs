@@ -23,7 +23,10 @@ async fn one_trace_spans_the_call_the_outbox_kafka_the_consumers_and_the_e_mail(
     mail::wait_for(&servers::mail_api_url(), &email, 1).await;
 
     let earn = |spans: &[lp_test::otlp::Span]| {
-        spans.iter().find(|s| s.name == "LedgerService/Earn").map(|s| s.trace_id.clone())
+        spans
+            .iter()
+            .find(|s| s.name == "LedgerService/Earn")
+            .map(|s| s.trace_id.clone())
     };
     let wanted = ["svc-ledger", "svc-wallet", "svc-notification"];
     let spans = receiver
@@ -31,7 +34,9 @@ async fn one_trace_spans_the_call_the_outbox_kafka_the_consumers_and_the_e_mail(
             |spans| {
                 let Some(trace) = earn(spans) else { return false };
                 let of_trace: Vec<_> = spans.iter().filter(|s| s.trace_id == trace).collect();
-                wanted.iter().all(|service| of_trace.iter().any(|s| s.service == *service))
+                wanted
+                    .iter()
+                    .all(|service| of_trace.iter().any(|s| s.service == *service))
                     && ["publish", "consume", "WalletService/GetContact", "SMTP send"]
                         .iter()
                         .all(|name| of_trace.iter().any(|s| s.name.starts_with(name)))
@@ -44,11 +49,22 @@ async fn one_trace_spans_the_call_the_outbox_kafka_the_consumers_and_the_e_mail(
     let trace = earn(&spans).unwrap();
     let of_trace: Vec<_> = spans.iter().filter(|s| s.trace_id == trace).collect();
     let ids: HashSet<_> = of_trace.iter().map(|s| s.span_id.as_str()).collect();
-    let roots = of_trace.iter().filter(|s| s.parent_span_id.as_deref().is_none_or(|p| !ids.contains(p)));
+    let roots = of_trace
+        .iter()
+        .filter(|s| s.parent_span_id.as_deref().is_none_or(|p| !ids.contains(p)));
     assert_eq!(roots.count(), 1, "{of_trace:#?}");
 
     // The log lines of the same request carry the same trace, and the metrics arrive as well.
     let lines = receiver.logs();
-    assert!(lines.iter().any(|line| line.trace_id.as_ref() == Some(&trace)), "no log line of the trace among {}", lines.len());
-    assert!(receiver.metric_names().iter().any(|name| name.starts_with("rpc_requests")));
+    assert!(
+        lines.iter().any(|line| line.trace_id.as_ref() == Some(&trace)),
+        "no log line of the trace among {}",
+        lines.len()
+    );
+    assert!(
+        receiver
+            .metric_names()
+            .iter()
+            .any(|name| name.starts_with("rpc_requests"))
+    );
 }

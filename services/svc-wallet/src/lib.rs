@@ -7,8 +7,10 @@
 //!
 //! Invariants and the tests that hold them (`tests/it`):
 //! - an event counts once and only upwards, whatever is redelivered or reordered: `snapshots::*`;
-//! - a read with a token is never older than the token: `balance::*`;
-//! - one customer has one wallet of an asset, whatever crashes while it is opened: `create_wallet::*`;
+//! - a read with a token is never older than the token: `balance::*`, `freshness::*`;
+//! - one customer has one wallet of an asset, whatever fails while it is opened: `create_wallet::*`,
+//!   `interrupted::*`;
+//! - a merchant learns nothing of another's wallets: `isolation::*`;
 //! - no contact is printed or leaves by anything but GetContact: `privacy::*`.
 
 pub mod api;
@@ -31,7 +33,9 @@ use tonic::service::Routes;
 use crate::{
     api::grpc::WalletApi,
     config::Config,
-    infrastructure::{balance_cache::BalanceCache, clients::ledger::Ledger, consumers::ledger_transactions::Snapshots},
+    infrastructure::{
+        balance_cache::BalanceCache, clients::ledger::Ledger, consumers::ledger_transactions::Snapshots,
+    },
 };
 
 /// svc-wallet, as the chassis runs it.
@@ -51,17 +55,32 @@ impl lp_chassis::Service for Service {
     }
 
     async fn build(config: Config, chassis: Chassis) -> anyhow::Result<App> {
-        let Chassis { database, metrics, ambient } = chassis.clone();
+        let Chassis {
+            database,
+            metrics,
+            ambient,
+        } = chassis.clone();
         let kafka = config.common.kafka;
         let relay = lp_outbox::Relay::new(database.clone(), kafka.clone(), Self::NAME, &metrics);
         let cache = Arc::new(BalanceCache::open(&config.valkey, &ambient, &metrics)?);
         let snapshots = Snapshots::new(database.clone(), Arc::clone(&cache), relay.handle());
         let topics = [LEDGER_TRANSACTIONS];
-        let consumer =
-            Consumer::new(&kafka, Self::NAME, &topics, database.clone(), snapshots, &metrics, ambient.clone());
+        let consumer = Consumer::new(
+            &kafka,
+            Self::NAME,
+            &topics,
+            database.clone(),
+            snapshots,
+            &metrics,
+            ambient.clone(),
+        );
         let api = WalletApi::new(database, ambient, Ledger::new(&config.svc_ledger_url)?, cache);
-        Ok(App::new(&chassis, &[SERVICE_NAME], Routes::new(WalletServiceServer::new(api)))
-            .task("consumer", |cancel| consumer.run(cancel))
-            .task("relay", |cancel| relay.run(cancel)))
+        Ok(App::new(
+            &chassis,
+            &[SERVICE_NAME],
+            Routes::new(WalletServiceServer::new(api)),
+        )
+        .task("consumer", |cancel| consumer.run(cancel))
+        .task("relay", |cancel| relay.run(cancel)))
     }
 }

@@ -151,7 +151,10 @@ impl Shared {
 
 /// The id that the caller gave, or a new one.
 pub(crate) fn request_id(headers: &HeaderMap, ambient: &Ambient) -> RequestId {
-    let given = headers.get(REQUEST_ID).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
+    let given = headers
+        .get(REQUEST_ID)
+        .and_then(|v| v.to_str().ok())
+        .and_then(|v| v.parse().ok());
     given.unwrap_or_else(|| RequestId::from_uuid(ambient.ids.uuid()))
 }
 
@@ -171,8 +174,8 @@ where
     lp_telemetry::set_parent_from(&span, request.headers());
     async move {
         let under_way = UnderWay::begin(&shared, &rpc);
-        let timeout =
-            timeout_of(request.headers()).map_or(shared.policy.timeout, |t| t.min(shared.policy.timeout));
+        let theirs = timeout_of(request.headers()).map(in_time);
+        let timeout = theirs.map_or(shared.policy.timeout, |t| t.min(shared.policy.timeout));
         let caller = match &access {
             _ if !is_grpc(request.headers()) => Err(unsupported_media_type()),
             Some(_) => shared.caller(request.headers(), id),
@@ -285,7 +288,9 @@ fn unsupported_media_type() -> Error {
 /// tonic would decode a message under any content type
 /// (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
 fn is_grpc(headers: &HeaderMap) -> bool {
-    let kind = headers.get(http::header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
+    let kind = headers
+        .get(http::header::CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok());
     let rest = kind.and_then(|kind| kind.strip_prefix("application/grpc"));
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['+', ';']))
 }
@@ -385,6 +390,13 @@ fn name(code: tonic::Code) -> &'static str {
         tonic::Code::DataLoss => "DATA_LOSS",
         tonic::Code::Unauthenticated => "UNAUTHENTICATED",
     }
+}
+
+/// A moment before the caller's own limit: an answer that comes at it comes too late, and tonic, which watches
+/// the same header, would drop the request before it is counted and logged.
+fn in_time(limit: Duration) -> Duration {
+    let moment = Duration::from_millis(10).min(limit / 10);
+    limit.saturating_sub(moment)
 }
 
 /// The caller's own limit: `grpc-timeout`, up to eight digits and a unit

@@ -180,9 +180,14 @@ pub async fn start(
         .route("/healthz/ready", get(ready))
         .with_state(health.clone())
         .fallback_service(rest)
-        .layer(axum::middleware::from_fn_with_state(chassis.ambient.clone(), name_request));
+        .layer(axum::middleware::from_fn_with_state(
+            chassis.ambient.clone(),
+            name_request,
+        ));
 
     let (reporter, health_service) = tonic_health::server::health_reporter();
+    // Before the first check nothing is known, and who asks must not be told that it serves.
+    tell(&reporter, &app.services, tonic_health::ServingStatus::NotServing).await;
     let mut reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(lp_contracts::DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -341,14 +346,22 @@ async fn report(reporter: tonic_health::server::HealthReporter, services: Vec<St
             None => tonic_health::ServingStatus::Serving,
             Some(_) => tonic_health::ServingStatus::NotServing,
         };
-        reporter.set_service_status("", status).await;
-        for service in &services {
-            reporter.set_service_status(service, status).await;
-        }
+        tell(&reporter, &services, status).await;
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(1)) => {}
             () = health.draining.cancelled(), if status == tonic_health::ServingStatus::Serving => {}
         }
+    }
+}
+
+async fn tell(
+    reporter: &tonic_health::server::HealthReporter,
+    services: &[String],
+    status: tonic_health::ServingStatus,
+) {
+    reporter.set_service_status("", status).await;
+    for service in services {
+        reporter.set_service_status(service, status).await;
     }
 }
 

@@ -90,7 +90,12 @@ pub async fn check(database: &Database, migrator: &Migrator) -> Result<(), Schem
     let mut connection = database.acquire().await?;
     let rows = sqlx::query("SELECT version, checksum FROM _sqlx_migrations WHERE success")
         .fetch_all(&mut *connection)
-        .await?;
+        .await;
+    let rows = match rows.map_err(PgError::from) {
+        // undefined_table: nothing was ever applied.
+        Err(error) if error.sqlstate().as_deref() == Some("42P01") => Vec::new(),
+        rows => rows?,
+    };
     let mut applied = HashMap::new();
     for row in rows {
         applied.insert(

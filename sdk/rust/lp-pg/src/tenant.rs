@@ -1,5 +1,6 @@
 //! A tenant of one service: a schema, a role that owns it, and a role that serves.
 
+use percent_encoding::percent_decode_str;
 use secrecy::ExposeSecret;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, postgres::PgConnectOptions};
 
@@ -25,11 +26,17 @@ struct Role {
 fn role(url: &lp_config::SecretUrl, variable: &'static str) -> Result<Role, TenantError> {
     let incomplete = TenantError::IncompleteUrl(variable);
     match (url.username(), url.password(), url.path()) {
-        (Some(name), Some(password), Some(database)) => Ok(Role {
-            name,
-            password: password.expose_secret().to_owned(),
-            database,
-        }),
+        (Some(name), Some(password), Some(database)) => {
+            // As whoever connects will send it.
+            let password = percent_decode_str(password.expose_secret()).decode_utf8();
+            Ok(Role {
+                name,
+                password: password
+                    .map_err(|_| TenantError::IncompleteUrl(variable))?
+                    .into_owned(),
+                database,
+            })
+        }
         _ => Err(incomplete),
     }
 }
@@ -93,8 +100,11 @@ pub async fn provision(
         )
         .await?;
     }
+    let of = identifier(&owner.database);
     let (owner, runtime) = (identifier(&owner.name), identifier(&runtime.name));
     let statements = [
+        // A session's own table goes before a real one of its name, also in the triggers of the schema.
+        format!("REVOKE TEMPORARY ON DATABASE {of} FROM PUBLIC"),
         // A managed server's admin is no superuser: it must be a member of the owner to make its schema.
         format!("GRANT {owner} TO CURRENT_USER"),
         format!("CREATE SCHEMA IF NOT EXISTS {schema} AUTHORIZATION {owner}"),

@@ -17,12 +17,7 @@ use tracing_subscriber::{
 
 use lp_config::LogFormat;
 
-use crate::{
-    export::Exporters,
-    json::JsonLine,
-    metrics::Metrics,
-    settings::Settings,
-};
+use crate::{export::Exporters, json::JsonLine, metrics::Metrics, settings::Settings};
 
 const SHUTDOWN: Duration = Duration::from_secs(5);
 

@@ -1,5 +1,7 @@
 //! Random transactions against a naive model.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+
 use std::collections::HashMap;
 
 use jiff::Timestamp;

@@ -24,10 +24,13 @@ const BATCH: usize = 256;
 const ATTEMPTS: u32 = 4;
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
+/// The verdict, and how long its batch was at the database.
+type Answer = (lp_error::Result<Verdict>, Duration);
+
 struct Waiting {
     wanted: Wanted,
     since: Instant,
-    answer: oneshot::Sender<lp_error::Result<Verdict>>,
+    answer: oneshot::Sender<Answer>,
 }
 
 /// Where requests queue up for the poster.
@@ -115,9 +118,10 @@ impl Queue {
             mpsc::error::TrySendError::Full(_) => lp_error::Error::overloaded(RETRY_AFTER),
             mpsc::error::TrySendError::Closed(_) => lp_error::Error::unavailable("the poster"),
         })?;
+        let answer = verdict.await;
+        let (verdict, database) = answer.map_err(|_| lp_error::Error::unavailable("the poster"))?;
+        lp_telemetry::add_database_time(database);
         verdict
-            .await
-            .map_err(|_| lp_error::Error::unavailable("the poster"))?
     }
 }
 
@@ -173,17 +177,19 @@ impl Poster {
             .record(f64::from(u32::try_from(leaders.len()).unwrap_or(u32::MAX)), &[]);
 
         let wanted: Vec<&Wanted> = leaders.iter().map(|w| &w.wanted).collect();
+        let began = Instant::now();
         let verdicts = self.post(&wanted).await;
+        let database = began.elapsed();
         for (leader, follower) in followers {
             let verdict = match verdicts.get(leader) {
                 Some(verdict) => verdict.clone(),
                 None => Err(lp_error::Error::unavailable("the poster")),
             };
-            let _ = follower.answer.send(verdict);
+            let _ = follower.answer.send((verdict, database));
         }
         for (leader, verdict) in leaders.into_iter().zip(verdicts) {
             // The caller may have gone; the answer stands under its key.
-            let _ = leader.answer.send(verdict);
+            let _ = leader.answer.send((verdict, database));
         }
         later
     }

@@ -26,7 +26,11 @@ async fn points_are_earned_burnt_and_read() {
     let code = v1::GetAssetRequest {
         code: "PTS".to_owned(),
     };
-    let read = grpc.get_asset(client.request("", code)).await.unwrap().into_inner();
+    let read = grpc
+        .get_asset(client.request("", code))
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!(read.asset.as_ref(), Some(&asset));
 
     let wanted = v1::CreateAccountRequest {
@@ -36,7 +40,10 @@ async fn points_are_earned_burnt_and_read() {
         reference: "customer/42".to_owned(),
         ..Default::default()
     };
-    let opened = grpc.create_account(client.request(&new_key(), wanted)).await.unwrap();
+    let opened = grpc
+        .create_account(client.request(&new_key(), wanted))
+        .await
+        .unwrap();
     let opened = opened.into_inner().account.unwrap();
     assert_eq!(opened.r#type(), AccountType::Customer);
     assert_eq!(opened.normal_balance(), Direction::Credit);
@@ -49,14 +56,26 @@ async fn points_are_earned_burnt_and_read() {
 
     let mut wanted = crate::support::earn(&account, 120);
     wanted.reference = "order:1".to_owned();
-    let earned = grpc.earn(client.request(&new_key(), wanted)).await.unwrap().into_inner();
+    let earned = grpc
+        .earn(client.request(&new_key(), wanted))
+        .await
+        .unwrap()
+        .into_inner();
     let transaction = earned.transaction.unwrap();
     assert_eq!(transaction.kind(), TransactionKind::Earn);
     assert_eq!(transaction.reference, "order:1");
     let sides: Vec<_> = transaction
         .entries
         .iter()
-        .map(|e| (e.line, e.account_id.clone(), e.direction(), e.account_sequence, e.balance_after))
+        .map(|e| {
+            (
+                e.line,
+                e.account_id.clone(),
+                e.direction(),
+                e.account_sequence,
+                e.balance_after,
+            )
+        })
         .collect();
     assert_eq!(
         sides,
@@ -86,7 +105,11 @@ async fn points_are_earned_burnt_and_read() {
     let id = v1::GetTransactionRequest {
         transaction_id: transaction.transaction_id.clone(),
     };
-    let read = grpc.get_transaction(client.request("", id)).await.unwrap().into_inner();
+    let read = grpc
+        .get_transaction(client.request("", id))
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!(bytes(&read.transaction.unwrap()), bytes(&transaction));
 
     let listed = async |wanted: v1::ListTransactionsRequest| {
@@ -105,13 +128,17 @@ async fn points_are_earned_burnt_and_read() {
         reference: "order:1".to_owned(),
         ..Default::default()
     };
-    assert_eq!(listed(of_reference).await, [transaction.clone()]);
+    assert_eq!(listed(of_reference).await, std::slice::from_ref(&transaction));
 
     let wanted = v1::ListEntriesRequest {
         account_id: account.clone(),
         page: None,
     };
-    let entries = grpc.list_entries(client.request("", wanted)).await.unwrap().into_inner();
+    let entries = grpc
+        .list_entries(client.request("", wanted))
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!(
         entries.entries,
         [burn.entries[0].clone(), transaction.entries[1].clone()]
@@ -120,7 +147,11 @@ async fn points_are_earned_burnt_and_read() {
     let wanted = v1::GetAccountRequest {
         account_id: account.clone(),
     };
-    let read = grpc.get_account(client.request("", wanted)).await.unwrap().into_inner();
+    let read = grpc
+        .get_account(client.request("", wanted))
+        .await
+        .unwrap()
+        .into_inner();
     let read = read.account.unwrap();
     assert_eq!((read.posted_debits, read.posted_credits), (50, 120));
     assert_eq!(read.balance.unwrap(), client.balance(&account).await);
@@ -163,7 +194,10 @@ async fn a_transaction_moves_several_assets() {
         .iter()
         .map(|e| (e.line, e.account_sequence, e.balance_after))
         .collect();
-    assert_eq!(told, [(1, 1, 1_000), (2, 1, 700), (3, 1, 10), (4, 2, 1_000), (5, 1, 10)]);
+    assert_eq!(
+        told,
+        [(1, 1, 1_000), (2, 1, 700), (3, 1, 10), (4, 2, 1_000), (5, 1, 10)]
+    );
     let balances: Vec<_> = posted
         .balances
         .iter()
@@ -183,7 +217,11 @@ async fn a_transaction_moves_several_assets() {
         account_id: bank,
         ..Default::default()
     };
-    let listed = client.grpc.clone().list_transactions(client.request("", of_account)).await;
+    let listed = client
+        .grpc
+        .clone()
+        .list_transactions(client.request("", of_account))
+        .await;
     assert_eq!(listed.unwrap().into_inner().transactions, [transaction]);
     audit(&ground).await;
 }
@@ -197,7 +235,12 @@ async fn the_largest_transaction_has_500_entries() {
     let issuance = client.account("PTS", AccountType::Issuance).await;
     let customer = client.customer("PTS").await;
     let largest = points(1_000_000_000_000_000);
-    let pair = || [debit(&issuance, largest.clone()), credit(&customer, largest.clone())];
+    let pair = || {
+        [
+            debit(&issuance, largest.clone()),
+            credit(&customer, largest.clone()),
+        ]
+    };
     let entries: Vec<_> = (0..250).flat_map(|_| pair()).collect();
     let posted = client.transact(&new_key(), entries.clone()).await.unwrap();
     assert_eq!(posted.transaction.unwrap().entries.len(), 500);
@@ -261,7 +304,11 @@ async fn an_answer_is_that_of_its_own_time() {
     let account = first.account.clone().unwrap().account_id;
     let earned = client.earn("earn", &account, 3).await.unwrap();
     client.earn(&new_key(), &account, 4).await.unwrap();
-    assert_eq!(bytes(&open().await), bytes(&first), "the account as it was opened");
+    assert_eq!(
+        bytes(&open().await),
+        bytes(&first),
+        "the account as it was opened"
+    );
     let again = client.earn("earn", &account, 3).await.unwrap();
     assert_eq!(bytes(&again), bytes(&earned), "the balance as it was then");
 }

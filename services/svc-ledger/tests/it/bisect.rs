@@ -50,14 +50,24 @@ async fn a_poison_row_fails_alone() {
         }
     }
     let measured = metrics.render().unwrap();
-    assert!(measured.contains("ledger_poster_batch_size_sum{} 100.0"), "{measured}");
-    assert!(measured.contains("ledger_poster_batch_size_count{} 1\n"), "{measured}");
+    assert!(
+        measured.contains("ledger_poster_batch_size_sum{} 100.0"),
+        "{measured}"
+    );
+    assert!(
+        measured.contains("ledger_poster_batch_size_count{} 1\n"),
+        "{measured}"
+    );
     let poison = 8 + 41 + 74;
     assert_eq!(client.units(&account).await, 10 + 5_050 - poison);
     audit(&ground).await;
 
     // A fault of ours is no answer: when it is mended, the same key posts.
-    run(&mut ground.owner().await, "DROP TRIGGER refuse_poison ON transactions").await;
+    run(
+        &mut ground.owner().await,
+        "DROP TRIGGER refuse_poison ON transactions",
+    )
+    .await;
     let mut mended = wanted(&client, "7", earn(&account, 8));
     mended.reference = Some("poison/7".to_owned().try_into().unwrap());
     assert!(posted(&Stage::new(&ground).post(vec![mended]).await[0]));

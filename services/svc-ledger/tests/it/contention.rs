@@ -91,3 +91,23 @@ async fn replicas_that_share_accounts_and_keys_do_not_deadlock() {
     assert_eq!(deadlocks, 0);
     audit(&ground).await;
 }
+
+#[tokio::test]
+async fn a_batch_that_waited_decides_on_what_it_waited_for() {
+    let ground = Ground::new().await;
+    let instance = ground.start().await;
+    let client = instance.merchant();
+    let account = client.customer_with(100).await;
+    let mut hold = ground.hold(&account).await;
+    let burn = tokio::spawn({
+        let (client, account) = (client.clone(), account.clone());
+        async move { client.burn(&new_key(), &account, 1).await }
+    });
+    ground.somebody_waits().await;
+    // Who holds the row empties the account.
+    let empty = "UPDATE accounts SET posted_debits = 100 WHERE type = 1";
+    hold.run(empty).await;
+    hold.commit().await;
+    assert_eq!(reason(&burn.await.unwrap().unwrap_err()), "INSUFFICIENT_FUNDS");
+    assert_eq!(client.units(&account).await, 0);
+}

@@ -93,7 +93,12 @@ async fn sixty_four_calls_with_one_key_open_one_account() {
         };
         let mut grpc = client.grpc.clone();
         let request = client.request("open", wanted);
-        async move { grpc.create_account(request).await.map(Response::into_inner).unwrap() }
+        async move {
+            grpc.create_account(request)
+                .await
+                .map(Response::into_inner)
+                .unwrap()
+        }
     });
     let answers = join_all(calls).await;
     for answer in &answers {
@@ -112,11 +117,17 @@ async fn a_key_with_another_request_is_refused_and_writes_nothing() {
     client.burn("key", &account, 30).await.unwrap();
     let written = ground.written().await;
     let reused = client.burn("key", &account, 31).await.unwrap_err();
-    assert_eq!((reused.code(), reason(&reused)), (Code::Aborted, "IDEMPOTENCY_KEY_REUSED".to_owned()));
+    assert_eq!(
+        (reused.code(), reason(&reused)),
+        (Code::Aborted, "IDEMPOTENCY_KEY_REUSED".to_owned())
+    );
     assert_eq!(fields(&reused), ["idempotency-key"]);
     let body = json!({"accountId": account, "amount": {"minorUnits": "31", "assetCode": "PTS"}});
     let (status, problem) = client.post("key", "/v1/transactions:burn", &body).await;
-    assert_eq!((status, &problem["reason"]), (409, &json!("IDEMPOTENCY_KEY_REUSED")));
+    assert_eq!(
+        (status, &problem["reason"]),
+        (409, &json!("IDEMPOTENCY_KEY_REUSED"))
+    );
 
     let wanted = |reference: &str| v1::CreateAccountRequest {
         asset_code: "PTS".to_owned(),
@@ -144,7 +155,10 @@ async fn a_refusal_is_an_answer_and_stays() {
     assert_eq!(reason(&refused), "INSUFFICIENT_FUNDS");
     client.earn(&new_key(), &account, 90).await.unwrap();
     let again = client.burn("too-much", &account, 11).await.unwrap_err();
-    assert_eq!((again.code(), again.message()), (refused.code(), refused.message()));
+    assert_eq!(
+        (again.code(), again.message()),
+        (refused.code(), refused.message())
+    );
     assert_eq!(metadata(&again), metadata(&refused));
     assert_eq!(client.units(&account).await, 100);
 
@@ -172,7 +186,10 @@ async fn a_refusal_is_an_answer_and_stays() {
     };
     for _ in 0..2 {
         let refused = taken("taken").await;
-        assert_eq!((reason(&refused), fields(&refused)), ("ASSET_TAKEN".to_owned(), vec!["code".to_owned()]));
+        assert_eq!(
+            (reason(&refused), fields(&refused)),
+            ("ASSET_TAKEN".to_owned(), vec!["code".to_owned()])
+        );
     }
 }
 
@@ -203,7 +220,10 @@ async fn a_key_belongs_to_its_merchant_and_its_rpc() {
     client.earn("same", &account, 1).await.unwrap();
     client.burn("same", &account, 2).await.unwrap();
     other.earn("same", &theirs, 3).await.unwrap();
-    assert_eq!((client.units(&account).await, other.units(&theirs).await), (99, 103));
+    assert_eq!(
+        (client.units(&account).await, other.units(&theirs).await),
+        (99, 103)
+    );
 }
 
 #[tokio::test]

@@ -29,3 +29,4 @@ mod recovery;
 mod refusals;
 mod rest;
 mod support;
+mod wire;

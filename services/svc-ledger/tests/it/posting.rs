@@ -30,7 +30,11 @@ async fn of_64_burns_as_many_succeed_as_there_are_funds_for() {
         .map(|burnt| burnt.balance.clone().unwrap().balance.unwrap().minor_units)
         .collect();
     left.sort_unstable();
-    assert_eq!(left, [0, 5, 10, 15, 20, 25, 30, 35, 40, 45], "ten, each with its own balance after");
+    assert_eq!(
+        left,
+        [0, 5, 10, 15, 20, 25, 30, 35, 40, 45],
+        "ten, each with its own balance after"
+    );
     for refused in outcomes.iter().filter_map(|o| o.as_ref().err()) {
         assert_eq!(reason(refused), "INSUFFICIENT_FUNDS");
     }
@@ -52,7 +56,10 @@ struct Dice(u64);
 
 impl Dice {
     fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % sides
     }
 
@@ -98,7 +105,11 @@ async fn random_movements_by_two_replicas_add_up() {
     println!("seed {seed}");
     let mut dice = Dice(seed);
     let callers = (0..24).map(|n| {
-        let client = if n % 2 == 0 { client.clone() } else { other.client(client.merchant) };
+        let client = if n % 2 == 0 {
+            client.clone()
+        } else {
+            other.client(client.merchant)
+        };
         let accounts = accounts.clone();
         let steps: Vec<_> = (0..40).map(|_| dice.moves(accounts.len())).collect();
         tokio::spawn(async move {

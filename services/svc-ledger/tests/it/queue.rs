@@ -27,14 +27,21 @@ impl Stage {
     pub fn new(ground: &Ground) -> Self {
         let metrics = Metrics::new();
         let database: Database = ground.database.open();
-        let (queue, poster) =
-            poster(database, Ambient::system(), lp_outbox::Wake::default(), &metrics);
-        Self { queue, poster, metrics }
+        let (queue, poster) = poster(database, Ambient::system(), lp_outbox::Wake::default(), &metrics);
+        Self {
+            queue,
+            poster,
+            metrics,
+        }
     }
 
     /// Queues `wanted` and posts it: one batch, as far as it fits.
     pub async fn post(self, wanted: Vec<Wanted>) -> Vec<lp_error::Result<Verdict>> {
-        let Self { queue, poster, metrics } = self;
+        let Self {
+            queue,
+            poster,
+            metrics,
+        } = self;
         let mut postings: Vec<_> = wanted.into_iter().map(|one| enqueue(&queue, one)).collect();
         for posting in &mut postings {
             assert!(posting.as_mut().now_or_never().is_none(), "it waits");
@@ -178,7 +185,10 @@ async fn a_caller_that_gave_up_before_its_batch_posts_nothing() {
     drop(gone);
     tokio::spawn(poster.run());
     assert!(posted(&stays.await));
-    assert_eq!(ground.written().await, [before[0] + 1, before[1] + 2, before[2] + 1]);
+    assert_eq!(
+        ground.written().await,
+        [before[0] + 1, before[1] + 2, before[2] + 1]
+    );
     assert_eq!(client.units(&account).await, 12);
 }
 
@@ -205,7 +215,9 @@ async fn a_full_queue_refuses_at_once() {
     let accepted = i64::try_from(waiting.len()).unwrap();
     tokio::spawn(poster.run());
     assert!(join_all(waiting).await.iter().all(posted));
-    assert!(posted(&queue.post(wanted(&client, "after", earn(&account, 1))).await));
+    assert!(posted(
+        &queue.post(wanted(&client, "after", earn(&account, 1))).await
+    ));
     assert_eq!(client.units(&account).await, 10 + accepted + 1);
     audit(&ground).await;
 }

@@ -50,7 +50,11 @@ async fn sessions_killed_in_the_middle_of_traffic_lose_and_double_nothing() {
     let there = other.client(client.merchant);
     let before = ground.count("transactions").await;
     let callers = (0..16_i64).map(|caller| {
-        let client = if caller % 2 == 0 { client.clone() } else { there.clone() };
+        let client = if caller % 2 == 0 {
+            client.clone()
+        } else {
+            there.clone()
+        };
         let account = account.clone();
         tokio::spawn(async move {
             for n in 0..30 {
@@ -66,7 +70,7 @@ async fn sessions_killed_in_the_middle_of_traffic_lose_and_double_nothing() {
     let traffic = tokio::spawn(join_all(callers.collect::<Vec<_>>()));
     let mut admin = ground.admin().await;
     let mut killed = 0;
-    while !traffic.is_finished() && killed < 60 {
+    while !traffic.is_finished() && killed < 40 {
         let standing = ground.count("transactions").await;
         killed += sqlx::query_scalar::<_, i64>(
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
@@ -100,19 +104,34 @@ async fn while_the_database_is_away_the_refusal_says_so() {
     let client = instance.merchant();
     let account = client.customer_with(100).await;
     let ready = async || {
-        let answer = client.http.get(format!("{}/healthz/ready", client.base)).send().await;
+        let answer = client
+            .http
+            .get(format!("{}/healthz/ready", client.base))
+            .send()
+            .await;
         answer.unwrap().status().as_u16()
     };
     assert_eq!(ready().await, 200);
 
     proxy.cut();
     let refused = client.burn("burn", &account, 1).await.unwrap_err();
-    assert_eq!((refused.code(), reason(&refused)), (Code::Unavailable, AWAY.to_owned()));
+    assert_eq!(
+        (refused.code(), reason(&refused)),
+        (Code::Unavailable, AWAY.to_owned())
+    );
     let wanted = v1::GetBalanceRequest {
         account_id: account.clone(),
     };
-    let refused = client.grpc.clone().get_balance(client.request("", wanted)).await.unwrap_err();
-    assert_eq!((refused.code(), reason(&refused)), (Code::Unavailable, AWAY.to_owned()));
+    let refused = client
+        .grpc
+        .clone()
+        .get_balance(client.request("", wanted))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (refused.code(), reason(&refused)),
+        (Code::Unavailable, AWAY.to_owned())
+    );
     assert_eq!(ready().await, 503);
 
     proxy.mend();

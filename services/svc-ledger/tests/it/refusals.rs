@@ -5,8 +5,8 @@ use serde_json::json;
 use tonic::{Code, Request, Status};
 
 use crate::{
-    bad_input::Refused,
     support::{Client, Ground, Instance, earn, new_key, reason},
+    wire::Refused,
 };
 
 fn refused(reason: &str, fields: &[&str], status: u16) -> Refused {
@@ -35,10 +35,26 @@ async fn a_body_that_is_no_request_is_refused_over_rest() {
         (unknown, json, refused("UNKNOWN_FIELD", &["colour"], 400)),
         (inner, json, refused("UNKNOWN_FIELD", &["amount.currency"], 400)),
         (huge, json, refused("BODY_TOO_LARGE", &[], 413)),
-        (overflow, json, refused("INVALID_FIELD", &["amount.minorUnits"], 400)),
-        (fraction, json, refused("INVALID_FIELD", &["amount.minorUnits"], 400)),
-        (good.clone(), "text/plain", refused("UNSUPPORTED_MEDIA_TYPE", &[], 415)),
-        (good.clone(), "application/grpc", refused("UNSUPPORTED_MEDIA_TYPE", &[], 415)),
+        (
+            overflow,
+            json,
+            refused("INVALID_FIELD", &["amount.minorUnits"], 400),
+        ),
+        (
+            fraction,
+            json,
+            refused("INVALID_FIELD", &["amount.minorUnits"], 400),
+        ),
+        (
+            good.clone(),
+            "text/plain",
+            refused("UNSUPPORTED_MEDIA_TYPE", &[], 415),
+        ),
+        (
+            good.clone(),
+            "application/grpc",
+            refused("UNSUPPORTED_MEDIA_TYPE", &[], 415),
+        ),
         ("{".to_owned(), json, refused("MALFORMED_BODY", &[], 400)),
         ("[]".to_owned(), json, refused("MALFORMED_BODY", &[], 400)),
         (String::new(), json, refused("INVALID_FIELD", &["accountId"], 400)),
@@ -51,14 +67,19 @@ async fn a_body_that_is_no_request_is_refused_over_rest() {
     }
     let (status, problem) = client.get("/v1/nothing").await;
     assert_eq!((status, &problem["reason"]), (404, &json!("UNKNOWN_PATH")));
-    let (status, problem) = client.send("", client.http.delete(format!("{}/v1/assets", client.base))).await;
+    let (status, problem) = client
+        .send("", client.http.delete(format!("{}/v1/assets", client.base)))
+        .await;
     assert_eq!((status, &problem["reason"]), (405, &json!("METHOD_NOT_ALLOWED")));
     assert_eq!(ground.written().await, before);
 }
 
 /// What a server answers to bytes that no gRPC client would send.
 async fn raw(instance: &Instance, client: &Client, kind: &str, framed: Vec<u8>) -> (u16, Option<Status>) {
-    let http = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
+    let http = reqwest::Client::builder()
+        .http2_prior_knowledge()
+        .build()
+        .unwrap();
     let address = instance.running.grpc;
     let answer = http
         .post(format!("http://{address}/localplus.ledger.v1.LedgerService/Earn"))
@@ -71,7 +92,10 @@ async fn raw(instance: &Instance, client: &Client, kind: &str, framed: Vec<u8>) 
         .send()
         .await
         .unwrap();
-    (answer.status().as_u16(), Status::from_header_map(answer.headers()))
+    (
+        answer.status().as_u16(),
+        Status::from_header_map(answer.headers()),
+    )
 }
 
 fn frame(message: &[u8]) -> Vec<u8> {
@@ -95,15 +119,39 @@ async fn bytes_that_are_no_request_are_refused_over_grpc() {
     huge.reference = "x".repeat(5 << 20);
     let cut = &good[..good.len() - 3];
     for (what, framed, code, expected) in [
-        ("garbage", frame(&[0xff; 16]), Code::InvalidArgument, "MALFORMED_BODY"),
-        ("a message cut off", frame(cut), Code::InvalidArgument, "MALFORMED_BODY"),
-        ("bytes for text", frame(&no_text), Code::InvalidArgument, "MALFORMED_BODY"),
+        (
+            "garbage",
+            frame(&[0xff; 16]),
+            Code::InvalidArgument,
+            "MALFORMED_BODY",
+        ),
+        (
+            "a message cut off",
+            frame(cut),
+            Code::InvalidArgument,
+            "MALFORMED_BODY",
+        ),
+        (
+            "bytes for text",
+            frame(&no_text),
+            Code::InvalidArgument,
+            "MALFORMED_BODY",
+        ),
         ("no message", Vec::new(), Code::InvalidArgument, "MALFORMED_BODY"),
-        ("too much", frame(&huge.encode_to_vec()), Code::ResourceExhausted, "BODY_TOO_LARGE"),
+        (
+            "too much",
+            frame(&huge.encode_to_vec()),
+            Code::ResourceExhausted,
+            "BODY_TOO_LARGE",
+        ),
     ] {
         let (_, status) = raw(&instance, &client, grpc, framed).await;
         let status = status.unwrap_or_else(|| panic!("{what}: no status"));
-        assert_eq!((status.code(), reason(&status)), (code, expected.to_owned()), "{what}: {status:?}");
+        assert_eq!(
+            (status.code(), reason(&status)),
+            (code, expected.to_owned()),
+            "{what}: {status:?}"
+        );
     }
     // gRPC itself says 415 here (PROTOCOL-HTTP2.md), as there is nobody who would read a status.
     let (http, status) = raw(&instance, &client, "application/json", frame(&good)).await;
@@ -133,14 +181,31 @@ async fn nobody_is_served_without_a_caller() {
         vec![],
         vec![("localplus-merchant", merchant.as_str())],
         vec![("localplus-actor", "till-7")],
-        vec![("localplus-merchant", shouted.as_str()), ("localplus-actor", "till-7")],
-        vec![("localplus-merchant", account.as_str()), ("localplus-actor", "till-7")],
-        vec![("localplus-merchant", merchant.as_str()), ("localplus-actor", "a b")],
-        vec![("localplus-merchant", merchant.as_str()), ("localplus-actor", long.as_str())],
+        vec![
+            ("localplus-merchant", shouted.as_str()),
+            ("localplus-actor", "till-7"),
+        ],
+        vec![
+            ("localplus-merchant", account.as_str()),
+            ("localplus-actor", "till-7"),
+        ],
+        vec![
+            ("localplus-merchant", merchant.as_str()),
+            ("localplus-actor", "a b"),
+        ],
+        vec![
+            ("localplus-merchant", merchant.as_str()),
+            ("localplus-actor", long.as_str()),
+        ],
     ] {
         let mut request = Request::new(earn(&account, 5));
-        let mut rest = client.http.post(format!("{}/v1/transactions:earn", client.base)).json(&body);
-        request.metadata_mut().insert("idempotency-key", "key".parse().unwrap());
+        let mut rest = client
+            .http
+            .post(format!("{}/v1/transactions:earn", client.base))
+            .json(&body);
+        request
+            .metadata_mut()
+            .insert("idempotency-key", "key".parse().unwrap());
         rest = rest.header("idempotency-key", "key");
         for (name, value) in &headers {
             request.metadata_mut().insert(*name, value.parse().unwrap());
@@ -148,10 +213,18 @@ async fn nobody_is_served_without_a_caller() {
         }
         let status = client.grpc.clone().earn(request).await.unwrap_err();
         assert_eq!(status.code(), Code::Unauthenticated);
-        assert_eq!(Refused::of(&status), refused("UNAUTHENTICATED", &[], 401), "{headers:?}");
+        assert_eq!(
+            Refused::of(&status),
+            refused("UNAUTHENTICATED", &[], 401),
+            "{headers:?}"
+        );
         let answer = rest.send().await.unwrap();
         let answer = (answer.status().as_u16(), answer.json().await.unwrap());
-        assert_eq!(Refused::of_problem(&answer), refused("UNAUTHENTICATED", &[], 401), "{headers:?}");
+        assert_eq!(
+            Refused::of_problem(&answer),
+            refused("UNAUTHENTICATED", &[], 401),
+            "{headers:?}"
+        );
     }
     assert_eq!(ground.written().await, before);
 }

@@ -19,6 +19,7 @@ use prost::Message;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use svc_ledger::{Service, config::Config};
+use tokio::sync::Mutex;
 use tonic::{Request, Response, Status, transport::Channel};
 use tonic_types::StatusExt as _;
 
@@ -27,6 +28,8 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Ground {
     pub database: TestDatabase,
     pub kafka: Kafka,
+    /// The owner's session for what is asked often: to open one takes longer than to ask.
+    owner: Mutex<PgConnection>,
 }
 
 impl Ground {
@@ -38,6 +41,19 @@ impl Ground {
     /// With the service's own topics as they are declared.
     pub async fn with_real_topics() -> Self {
         Self::with_partitions(|declared| declared).await
+    }
+
+    /// With a database that was provisioned and migrated as a real one is, and not cloned.
+    pub async fn provisioned() -> Self {
+        let database = TestDatabase::empty("ledger").await;
+        lp_pg::schema::migrate(&database.owner, &database.config, &Service::migrator())
+            .await
+            .unwrap();
+        Self {
+            owner: Mutex::new(database.owner_session().await),
+            database,
+            ..Self::new().await
+        }
     }
 
     async fn with_partitions(partitions: impl Fn(i32) -> i32) -> Self {
@@ -53,7 +69,11 @@ impl Ground {
             .collect();
         lp_kafka::topics::ensure(&kafka, &topics).await.unwrap();
         let database = TestDatabase::create("ledger", &Service::migrator()).await;
-        Self { database, kafka }
+        Self {
+            owner: Mutex::new(database.owner_session().await),
+            database,
+            kafka,
+        }
     }
 
     pub async fn start(&self) -> Instance {
@@ -113,7 +133,7 @@ impl Ground {
     pub async fn count(&self, table: &str) -> i64 {
         let count = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
         sqlx::query_scalar(count)
-            .fetch_one(&mut self.owner().await)
+            .fetch_one(&mut *self.owner.lock().await)
             .await
             .unwrap()
     }
@@ -123,7 +143,7 @@ impl Ground {
         let query = "SELECT (SELECT count(*) FROM transactions), (SELECT count(*) FROM ledger_entries),
                             (SELECT count(*) FROM idempotency_keys)";
         let (transactions, entries, keys) = sqlx::query_as(query)
-            .fetch_one(&mut self.owner().await)
+            .fetch_one(&mut *self.owner.lock().await)
             .await
             .unwrap();
         [transactions, entries, keys]
@@ -160,7 +180,9 @@ impl Ground {
     }
 
     pub async fn admin(&self) -> PgConnection {
-        PgConnection::connect(servers::postgres_admin().expose()).await.unwrap()
+        PgConnection::connect(servers::postgres_admin().expose())
+            .await
+            .unwrap()
     }
 
     pub fn name(&self) -> String {
@@ -171,6 +193,14 @@ impl Ground {
 pub struct Hold(PgConnection);
 
 impl Hold {
+    pub async fn run(&mut self, statement: &str) {
+        run(&mut self.0, statement).await;
+    }
+
+    pub async fn commit(mut self) {
+        run(&mut self.0, "COMMIT").await;
+    }
+
     pub async fn release(mut self) {
         run(&mut self.0, "ROLLBACK").await;
     }
@@ -306,7 +336,12 @@ impl Client {
         let wanted = v1::GetBalanceRequest {
             account_id: account.to_owned(),
         };
-        let found = self.grpc.clone().get_balance(self.request("", wanted)).await.unwrap();
+        let found = self
+            .grpc
+            .clone()
+            .get_balance(self.request("", wanted))
+            .await
+            .unwrap();
         found.into_inner().balance.unwrap()
     }
 

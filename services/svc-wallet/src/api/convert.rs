@@ -15,22 +15,41 @@ use crate::{
 const MAX_EMAIL: usize = 254;
 
 pub(super) fn contact(contact: Option<v1::Contact>) -> Result<Contact> {
-    let v1::Contact { email, language, messages_allowed } = contact.in_field("contact")?;
-    let language = Language::from_code(&language).ok_or("must be fr or en").in_field("contact.language")?;
+    let v1::Contact {
+        email,
+        language,
+        messages_allowed,
+    } = contact.in_field("contact")?;
+    let language = Language::from_code(&language)
+        .ok_or("must be fr or en")
+        .in_field("contact.language")?;
     let email = if email.is_empty() { None } else { Some(email) };
     if email.as_deref().is_some_and(|email| !is_address(email)) {
         // The address itself stays out of the message: errors are logged.
-        return Err(Error::invalid_field("contact.email", "must be an e-mail address of at most 254 characters"));
+        return Err(Error::invalid_field(
+            "contact.email",
+            "must be an e-mail address of at most 254 characters",
+        ));
     }
-    Ok(Contact { email, language, messages_allowed })
+    Ok(Contact {
+        email,
+        language,
+        messages_allowed,
+    })
 }
 
 /// One `@` between two parts, visible ASCII, a dot in the domain. Whether it is anybody's, only mail can tell.
 fn is_address(text: &str) -> bool {
-    let visible = text.len() <= MAX_EMAIL && text.bytes().all(|b| b.is_ascii_graphic() && !b"<>(),;:\\\"[]".contains(&b));
+    let visible = text.len() <= MAX_EMAIL
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_graphic() && !b"<>(),;:\\\"[]".contains(&b));
     let parts = text.split_once('@').filter(|(local, domain)| {
         let labels = domain.split('.');
-        !local.is_empty() && !domain.contains('@') && labels.clone().count() > 1 && labels.clone().all(|l| !l.is_empty())
+        !local.is_empty()
+            && !domain.contains('@')
+            && labels.clone().count() > 1
+            && labels.clone().all(|l| !l.is_empty())
     });
     visible && parts.is_some()
 }
@@ -44,13 +63,20 @@ pub(super) fn wire_contact(contact: Contact) -> v1::Contact {
 }
 
 pub(super) fn wallet(wallet: &Wallet) -> v1::Wallet {
-    let status = if wallet.account.is_some() { v1::WalletStatus::Active } else { v1::WalletStatus::Opening };
+    let status = if wallet.account.is_some() {
+        v1::WalletStatus::Active
+    } else {
+        v1::WalletStatus::Opening
+    };
     v1::Wallet {
         wallet_id: wallet.id.to_string(),
         customer_id: wallet.customer.to_string(),
         customer_reference: wallet.customer_reference.to_string(),
         asset_code: wallet.asset.to_string(),
-        account_id: wallet.account.map(|account| account.to_string()).unwrap_or_default(),
+        account_id: wallet
+            .account
+            .map(|account| account.to_string())
+            .unwrap_or_default(),
         status: status.into(),
         created_at: Some(to_wire(wallet.created_at)),
     }
@@ -65,7 +91,10 @@ pub(super) fn reading(reading: &Reading) -> v1::GetBalanceResponse {
     };
     let balance = &reading.balance;
     v1::GetBalanceResponse {
-        balance: Some(Money { minor_units: balance.balance, asset_code: balance.asset.to_string() }),
+        balance: Some(Money {
+            minor_units: balance.balance,
+            asset_code: balance.asset.to_string(),
+        }),
         sequence: balance.sequence,
         posted_at: balance.posted_at.map(to_wire),
         source: source.into(),
@@ -79,10 +108,25 @@ mod tests {
 
     #[test]
     fn addresses_are_told_from_what_is_none() {
-        for good in ["a@b.fr", "claire.martin+points@exemple.example", "x_y@sub.domain.example"] {
+        for good in [
+            "a@b.fr",
+            "claire.martin+points@exemple.example",
+            "x_y@sub.domain.example",
+        ] {
             assert!(is_address(good), "{good}");
         }
-        for bad in ["a", "@b.fr", "a@", "a@b", "a@b..fr", "a@@b.fr", "a b@c.fr", "é@b.fr", "a@b.fr\r\nBcc: c@d.fr", "<a@b.fr>"] {
+        for bad in [
+            "a",
+            "@b.fr",
+            "a@",
+            "a@b",
+            "a@b..fr",
+            "a@@b.fr",
+            "a b@c.fr",
+            "é@b.fr",
+            "a@b.fr\r\nBcc: c@d.fr",
+            "<a@b.fr>",
+        ] {
             assert!(!is_address(bad), "{bad}");
         }
         assert!(!is_address(&format!("{}@b.fr", "x".repeat(250))));

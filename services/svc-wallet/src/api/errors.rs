@@ -15,21 +15,33 @@ fn error(code: Code, reason: ErrorReason, message: String) -> Error {
 
 /// UNKNOWN_WALLET.
 pub(super) fn unknown_wallet(wallet: WalletId) -> Error {
-    error(Code::NotFound, ErrorReason::UnknownWallet, format!("wallet {wallet} is unknown"))
-        .with_field("walletId", "no such wallet")
+    error(
+        Code::NotFound,
+        ErrorReason::UnknownWallet,
+        format!("wallet {wallet} is unknown"),
+    )
+    .with_field("walletId", "no such wallet")
 }
 
 /// WALLET_EXISTS.
 pub(super) fn wallet_exists(wallet: WalletId) -> Error {
-    error(Code::AlreadyExists, ErrorReason::WalletExists, "the customer has a wallet of this asset".to_owned())
-        .with_field("customerReference", "has a wallet of this asset")
-        .with_metadata("wallet_id", wallet)
+    error(
+        Code::AlreadyExists,
+        ErrorReason::WalletExists,
+        "the customer has a wallet of this asset".to_owned(),
+    )
+    .with_field("customerReference", "has a wallet of this asset")
+    .with_metadata("wallet_id", wallet)
 }
 
 /// UNKNOWN_ASSET.
 pub(super) fn unknown_asset(asset: &AssetCode) -> Error {
-    error(Code::FailedPrecondition, ErrorReason::UnknownAsset, format!("the ledger does not know asset {asset}"))
-        .with_field("assetCode", "no such asset")
+    error(
+        Code::FailedPrecondition,
+        ErrorReason::UnknownAsset,
+        format!("the ledger does not know asset {asset}"),
+    )
+    .with_field("assetCode", "no such asset")
 }
 
 /// Why there is no balance.

@@ -42,7 +42,12 @@ impl WalletApi {
     /// Keeps wallets in `database`, opens accounts at `ledger`, reads balances through `cache`.
     pub fn new(database: Database, ambient: Ambient, ledger: Ledger, cache: Arc<BalanceCache>) -> Self {
         let balances = Balances::new(database.clone(), ledger.clone(), cache);
-        Self { database, ambient, ledger, balances }
+        Self {
+            database,
+            ambient,
+            ledger,
+            balances,
+        }
     }
 }
 
@@ -56,14 +61,15 @@ impl WalletService for WalletApi {
         let deadline = Call::of(&request)?.deadline;
         let wanted = request.into_inner();
         let new = NewWallet {
-            customer_reference: Reference::try_from(wanted.customer_reference).in_field("customerReference")?,
+            customer_reference: Reference::try_from(wanted.customer_reference)
+                .in_field("customerReference")?,
             asset: AssetCode::try_from(wanted.asset_code).in_field("assetCode")?,
             contact: convert::contact(wanted.contact)?,
         };
         match create_wallet(&self.database, &self.ambient, &self.ledger, claim, deadline, new).await? {
-            Answer::Opened(wallet) => {
-                Ok(Response::new(v1::CreateWalletResponse { wallet: Some(convert::wallet(&wallet)) }))
-            }
+            Answer::Opened(wallet) => Ok(Response::new(v1::CreateWalletResponse {
+                wallet: Some(convert::wallet(&wallet)),
+            })),
             Answer::Exists(wallet) => Err(errors::wallet_exists(wallet).into()),
             Answer::UnknownAsset(asset) => Err(errors::unknown_asset(&asset).into()),
         }
@@ -76,9 +82,13 @@ impl WalletService for WalletApi {
         let merchant = Call::of(&request)?.caller.merchant;
         let id: WalletId = request.get_ref().wallet_id.parse().in_field("walletId")?;
         let mut connection = self.database.acquire().await.map_err(Error::from)?;
-        let found = wallets::find(&mut connection, merchant, id).await.map_err(Error::from)?;
+        let found = wallets::find(&mut connection, merchant, id)
+            .await
+            .map_err(Error::from)?;
         let wallet = found.ok_or_else(|| errors::unknown_wallet(id))?;
-        Ok(Response::new(v1::GetWalletResponse { wallet: Some(convert::wallet(&wallet)) }))
+        Ok(Response::new(v1::GetWalletResponse {
+            wallet: Some(convert::wallet(&wallet)),
+        }))
     }
 
     async fn list_wallets(
@@ -91,7 +101,14 @@ impl WalletService for WalletApi {
         let reference = optional::<Reference>(wanted.customer_reference, "customerReference")?;
         let before = page.cursor()?;
         let mut connection = self.database.acquire().await.map_err(Error::from)?;
-        let found = wallets::list(&mut connection, merchant, reference.as_ref(), before, page.limit()).await;
+        let found = wallets::list(
+            &mut connection,
+            merchant,
+            reference.as_ref(),
+            before,
+            page.limit(),
+        )
+        .await;
         let mut rows = found.map_err(Error::from)?;
         let next = page.close(&mut rows, |wallet| wallet.id.to_string());
         Ok(Response::new(v1::ListWalletsResponse {
@@ -105,10 +122,15 @@ impl WalletService for WalletApi {
         request: Request<v1::GetBalanceRequest>,
     ) -> Result<Response<v1::GetBalanceResponse>, Status> {
         let call = Call::of(&request)?;
-        let v1::GetBalanceRequest { wallet_id, consistency_token } = request.into_inner();
+        let v1::GetBalanceRequest {
+            wallet_id,
+            consistency_token,
+        } = request.into_inner();
         let id: WalletId = wallet_id.parse().in_field("walletId")?;
         let token = Some(consistency_token).filter(|token| !token.is_empty());
-        let token = token.map(|t| ConsistencyToken::decode(&t).in_field("consistencyToken")).transpose()?;
+        let token = token
+            .map(|t| ConsistencyToken::decode(&t).in_field("consistencyToken"))
+            .transpose()?;
         let reading = self.balances.get(&call, id, token).await?;
         let reading = reading.map_err(|why| errors::no_balance(&why, id))?;
         Ok(Response::new(convert::reading(&reading)))
@@ -121,8 +143,11 @@ impl WalletService for WalletApi {
         let merchant = Call::of(&request)?.caller.merchant;
         let account: AccountId = request.get_ref().account_id.parse().in_field("accountId")?;
         let mut connection = self.database.acquire().await.map_err(Error::from)?;
-        let found = customers::of_account(&mut connection, merchant, account).await.map_err(Error::from)?;
-        let (customer, contact) = found.ok_or_else(|| Error::not_found(format!("the holder of {account}")))?;
+        let found = customers::of_account(&mut connection, merchant, account)
+            .await
+            .map_err(Error::from)?;
+        let (customer, contact) =
+            found.ok_or_else(|| Error::not_found(format!("the holder of {account}")))?;
         Ok(Response::new(v1::GetContactResponse {
             customer_id: customer.to_string(),
             contact: Some(convert::wire_contact(contact)),

@@ -1,7 +1,8 @@
 //! Opens a wallet: a write of two steps with a call to the ledger between them.
 //!
 //! The first step commits the wallet as OPENING under the claimed key, the second gives it the account that
-//! the ledger opened. Whoever comes again after a crash, with the same key or another, goes on from where
+//! the ledger opened and the customer their contact, or removes what the first one inserted. Both lock the
+//! customer before the wallet. Whoever comes again after a crash, with the same key or another, goes on from where
 //! the wallet stands; the ledger's key is made of the wallet's id, so that there is one account.
 
 use std::time::Instant;
@@ -62,8 +63,10 @@ pub async fn create_wallet(
             Begun::Opening(wallet) => wallet,
         },
     };
-    let account = ledger.open_account(&claim.caller, deadline, opening.id, &opening.asset).await?;
-    finish(database, claim, opening, account).await
+    let account = ledger
+        .open_account(&claim.caller, deadline, opening.id, &opening.asset)
+        .await?;
+    finish(database, ambient, claim, opening, account, &new.contact).await
 }
 
 enum Begun {
@@ -82,8 +85,15 @@ async fn begin(
     let caller = &claim.caller;
     let now = ambient.clock.now();
     let new_customer = CustomerId::from_uuid(ambient.ids.uuid());
-    let customer =
-        customers::upsert(&mut first.work, caller, new_customer, &new.customer_reference, &new.contact, now).await?;
+    let customer = customers::find_or_insert(
+        &mut first.work,
+        caller,
+        new_customer,
+        &new.customer_reference,
+        &new.contact,
+        now,
+    )
+    .await?;
     let id = WalletId::from_uuid(ambient.ids.uuid());
     let ours = wallets::insert_opening(&mut first.work, caller, id, customer, &new.asset, now).await?;
     let standing = wallets::of_customer(&mut first.work, caller.merchant, customer, &new.asset).await?;
@@ -96,19 +106,34 @@ async fn begin(
     Ok(Begun::Opening(wallet))
 }
 
-/// The second step: the account, and the answer.
-async fn finish(database: &Database, claim: Claim, wallet: Wallet, opening: Opening) -> lp_error::Result<Answer> {
+/// The second step: the account and the contact, and the answer.
+async fn finish(
+    database: &Database,
+    ambient: &Ambient,
+    claim: Claim,
+    wallet: Wallet,
+    opening: Opening,
+    contact: &Contact,
+) -> lp_error::Result<Answer> {
+    let caller = claim.caller.clone();
     let mut first = match begin_once(database, claim).await? {
         Once::Again(answer) => return Ok(answer),
         Once::FirstTime(first) => first,
     };
     let answer = match opening {
         Opening::Opened(account) => {
+            let now = ambient.clock.now();
+            customers::set_contact(&mut first.work, &caller, wallet.customer, contact, now).await?;
             wallets::activate(&mut first.work, wallet.id, account).await?;
-            Answer::Opened(Wallet { account: Some(account), ..wallet })
+            Answer::Opened(Wallet {
+                account: Some(account),
+                ..wallet
+            })
         }
         Opening::UnknownAsset => {
+            customers::lock(&mut first.work, wallet.customer).await?;
             wallets::remove_opening(&mut first.work, wallet.id).await?;
+            customers::remove_without_wallets(&mut first.work, wallet.customer).await?;
             Answer::UnknownAsset(wallet.asset)
         }
     };

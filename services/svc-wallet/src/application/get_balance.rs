@@ -1,15 +1,12 @@
 //! Reads a balance: process → Valkey → PostgreSQL, and the ledger where a token asks for more.
 
-use std::{
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
 use lp_cache::{Hit, Source, Version, Versioned as _};
 use lp_chassis::Call;
 use lp_contracts::token::ConsistencyToken;
 use lp_pg::Database;
-use lp_types::WalletId;
+use lp_types::{AccountId, MerchantId, WalletId};
 use tokio::time::{Instant, sleep};
 
 use crate::infrastructure::{
@@ -57,6 +54,13 @@ pub enum NoBalance {
     ForeignToken,
 }
 
+/// Why a load gave nothing that may be cached.
+enum NotLoaded {
+    /// The merchant's wallet is still being opened.
+    Opening(MerchantId),
+    Failed(lp_error::Error),
+}
+
 /// Where balances are read.
 #[derive(Debug)]
 pub struct Balances {
@@ -68,7 +72,11 @@ pub struct Balances {
 impl Balances {
     /// From `cache`, `database` and `ledger`, in this order.
     pub fn new(database: Database, ledger: Ledger, cache: std::sync::Arc<BalanceCache>) -> Self {
-        Self { database, ledger, cache }
+        Self {
+            database,
+            ledger,
+            cache,
+        }
     }
 
     /// A wallet's balance: with a token never older than it.
@@ -81,56 +89,79 @@ impl Balances {
         wallet: WalletId,
         token: Option<ConsistencyToken>,
     ) -> lp_error::Result<Result<Reading, NoBalance>> {
-        let at_least = token.map(|t| Version { epoch: t.epoch, sequence: t.sequence });
-        let from_ledger = AtomicBool::new(false);
-        let load = || self.load(call, wallet, token, &from_ledger);
-        let Some(Hit { value, source, age }) = self.cache.get(wallet, at_least, load).await? else {
-            return Ok(Err(NoBalance::UnknownWallet));
-        };
-        let refusal = match (&token, value.account) {
-            _ if value.merchant != call.caller.merchant => Some(NoBalance::UnknownWallet),
-            (_, None) => Some(NoBalance::Opening),
-            (Some(token), Some(account)) if token.account != account => Some(NoBalance::ForeignToken),
-            _ => None,
-        };
-        if let Some(refusal) = refusal {
-            return Ok(Err(refusal));
-        }
-        let origin = match source {
-            Source::Local => Origin::Local,
-            Source::Shared => Origin::Shared,
-            Source::Loader if from_ledger.load(Ordering::Relaxed) => Origin::Ledger,
-            Source::Loader => Origin::Database,
-        };
-        Ok(Ok(Reading { balance: value, origin, age }))
-    }
-
-    /// From the snapshots; where they have not reached the token after a moment, from the ledger.
-    async fn load(
-        &self,
-        call: &Call,
-        wallet: WalletId,
-        token: Option<ConsistencyToken>,
-        from_ledger: &AtomicBool,
-    ) -> lp_error::Result<Option<WalletBalance>> {
+        let at_least = token.map(|t| Version {
+            epoch: t.epoch,
+            sequence: t.sequence,
+        });
         let end = Instant::now() + PATIENCE;
         loop {
-            let found = snapshots::of_wallet(&mut *self.database.acquire().await?, wallet).await?;
-            let Some(balance) = found else { return Ok(None) };
-            // What would be refused is not worth a wait, and not a question to the ledger.
-            let ours = balance.merchant == call.caller.merchant;
-            let (Some(token), Some(account), true) = (token, balance.account, ours) else {
-                return Ok(Some(balance));
+            let found = match self.cache.get(wallet, at_least, || self.load(wallet)).await {
+                Ok(found) => found.filter(|hit| hit.value.merchant == call.caller.merchant),
+                Err(NotLoaded::Opening(merchant)) if merchant == call.caller.merchant => {
+                    return Ok(Err(NoBalance::Opening));
+                }
+                Err(NotLoaded::Opening(_)) => None,
+                Err(NotLoaded::Failed(error)) => return Err(error),
             };
-            let wanted = Version { epoch: token.epoch, sequence: token.sequence };
-            if token.account != account || balance.version() >= wanted {
-                return Ok(Some(balance));
+            let Some(Hit { value, source, age }) = found else {
+                return Ok(Err(NoBalance::UnknownWallet));
+            };
+            let Some(account) = value.account else {
+                return Ok(Err(NoBalance::Opening));
+            };
+            if token.is_some_and(|token| token.account != account) {
+                return Ok(Err(NoBalance::ForeignToken));
+            }
+            // Readers that miss together share a load, which is below the token of some: so it is compared here.
+            if at_least.is_none_or(|least| value.version() >= least) {
+                let origin = match source {
+                    Source::Local => Origin::Local,
+                    Source::Shared => Origin::Shared,
+                    Source::Loader => Origin::Database,
+                };
+                return Ok(Ok(Reading {
+                    balance: value,
+                    origin,
+                    age,
+                }));
             }
             if Instant::now() >= end {
-                from_ledger.store(true, Ordering::Relaxed);
-                return Ok(Some(self.ledger.balance(&call.caller, call.deadline, account, balance).await?));
+                return self.ask_ledger(call, account, value).await.map(Ok);
             }
             sleep(STEP).await;
         }
+    }
+
+    /// From the snapshots. A wallet that is being opened is no balance that a cache may keep.
+    async fn load(&self, wallet: WalletId) -> Result<Option<WalletBalance>, NotLoaded> {
+        let failed = |error: lp_pg::PgError| NotLoaded::Failed(error.into());
+        let mut connection = self.database.acquire().await.map_err(failed)?;
+        match snapshots::of_wallet(&mut connection, wallet)
+            .await
+            .map_err(failed)?
+        {
+            Some(balance) if balance.account.is_none() => Err(NotLoaded::Opening(balance.merchant)),
+            found => Ok(found),
+        }
+    }
+
+    /// From the ledger, beside the cache's loads: nobody else shall wait for it.
+    async fn ask_ledger(
+        &self,
+        call: &Call,
+        account: AccountId,
+        known: WalletBalance,
+    ) -> lp_error::Result<Reading> {
+        let began = Instant::now();
+        let balance = self
+            .ledger
+            .balance(&call.caller, call.deadline, account, known)
+            .await?;
+        self.cache.put(balance.clone()).await;
+        Ok(Reading {
+            balance,
+            origin: Origin::Ledger,
+            age: began.elapsed(),
+        })
     }
 }

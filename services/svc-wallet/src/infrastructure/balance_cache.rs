@@ -24,28 +24,38 @@ impl BalanceCache {
     pub fn open(config: &lp_config::Valkey, ambient: &Ambient, metrics: &Metrics) -> anyhow::Result<Self> {
         // The low half of a UUIDv7 is random: pods must not expire in step.
         let (_, seed) = ambient.ids.uuid().as_u64_pair();
-        let options = Options { local_ttl: LIFE, shared_ttl: LIFE, local_bytes: LOCAL_BYTES, seed };
-        Ok(Self(VersionedCache::new("balance", Valkey::open(config, seed)?, options, metrics)))
+        let options = Options {
+            local_ttl: LIFE,
+            shared_ttl: LIFE,
+            local_bytes: LOCAL_BYTES,
+            seed,
+        };
+        Ok(Self(VersionedCache::new(
+            "balance",
+            Valkey::open(config, seed)?,
+            options,
+            metrics,
+        )))
     }
 
     /// A wallet's balance of at least a version, from the nearest level that has it, else from `load`.
     ///
     /// # Errors
     /// Those of `load`.
-    pub async fn get<F, L>(
+    pub async fn get<E, F, L>(
         &self,
         wallet: WalletId,
         at_least: Option<Version>,
         load: F,
-    ) -> lp_error::Result<Option<Hit<WalletBalance>>>
+    ) -> Result<Option<Hit<WalletBalance>>, E>
     where
         F: FnOnce() -> L,
-        L: Future<Output = lp_error::Result<Option<WalletBalance>>>,
+        L: Future<Output = Result<Option<WalletBalance>, E>>,
     {
         Box::pin(self.0.get_or_load(&BALANCES.key(wallet), at_least, load)).await
     }
 
-    /// Writes a balance that was just committed.
+    /// Writes a balance that is current now: just committed, or just read from the ledger.
     pub async fn put(&self, balance: WalletBalance) {
         Box::pin(self.0.put(&BALANCES.key(balance.wallet), balance)).await;
     }

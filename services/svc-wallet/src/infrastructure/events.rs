@@ -18,7 +18,10 @@ pub fn balance_updated(wallet: &WalletBalance, snapshot: &Snapshot, traceparent:
         merchant_id: wallet.merchant.to_string(),
         customer_id: wallet.customer.to_string(),
         account_id: snapshot.account.to_string(),
-        balance: Some(Money { minor_units: snapshot.balance, asset_code: snapshot.asset.to_string() }),
+        balance: Some(Money {
+            minor_units: snapshot.balance,
+            asset_code: snapshot.asset.to_string(),
+        }),
         sequence,
         posted_at: Some(to_wire(snapshot.posted_at)),
         epoch,

@@ -10,13 +10,19 @@ fn invalid(status: &Status, field: &str, secret: &str) {
     assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
     assert_eq!(reason(status), "INVALID_FIELD");
     assert_eq!(fields(status), [field]);
-    silent(&format!("{status:?}{}", String::from_utf8_lossy(status.details())), secret);
+    silent(
+        &format!("{status:?}{}", String::from_utf8_lossy(status.details())),
+        secret,
+    );
 }
 
 /// The address must not be in `text`.
 fn silent(text: &str, secret: &str) {
     let secret = secret.trim();
-    assert!(secret.is_empty() || !text.contains(secret), "{text} tells {secret}");
+    assert!(
+        secret.is_empty() || !text.contains(secret),
+        "{text} tells {secret}"
+    );
 }
 
 fn with_contact(change: impl FnOnce(&mut v1::Contact)) -> v1::CreateWalletRequest {
@@ -30,12 +36,31 @@ async fn fields_of_create_wallet() {
     let ground = Ground::new().await;
     let instance = ground.start().await;
     let client = instance.merchant();
-    let references = ["", "a b", "é", "a\0", "a@b.example", "a\r\nb", &"x".repeat(65), &"x".repeat(100_000)];
+    let references = [
+        "",
+        "a b",
+        "é",
+        "a\0",
+        "a@b.example",
+        "a\r\nb",
+        &"x".repeat(65),
+        &"x".repeat(100_000),
+    ];
     for bad in references {
         let refused = client.create(&new_key(), wanted(bad)).await.unwrap_err();
         invalid(&refused, "customerReference", "");
     }
-    for bad in ["", "P", "pts", "1PT", "PTS ", "PT\0S", "ÉTS", &"P".repeat(17), "_PT"] {
+    for bad in [
+        "",
+        "P",
+        "pts",
+        "1PT",
+        "PTS ",
+        "PT\0S",
+        "ÉTS",
+        &"P".repeat(17),
+        "_PT",
+    ] {
         let wanted = v1::CreateWalletRequest {
             asset_code: bad.to_owned(),
             ..wanted("c-1")
@@ -88,7 +113,11 @@ async fn addresses_that_are_none_are_refused_and_not_repeated() {
         let mut body = wanted_json("c-1");
         body["contact"]["email"] = json!(bad);
         let (status, problem) = client.post(&new_key(), "/v1/wallets", &body).await;
-        assert_eq!((status, &problem["reason"]), (400, &json!("INVALID_FIELD")), "{problem}");
+        assert_eq!(
+            (status, &problem["reason"]),
+            (400, &json!("INVALID_FIELD")),
+            "{problem}"
+        );
         assert_eq!(problem["violations"][0]["field"], "contact.email");
         silent(&problem.to_string(), bad);
         if let Some((first, _)) = bad.split_once(['\r', '\n']) {
@@ -99,7 +128,10 @@ async fn addresses_that_are_none_are_refused_and_not_repeated() {
 
     // As long as can be is not too long, and none is one's right.
     let longest = format!("{}@exemple.example", "x".repeat(254 - 16));
-    for (n, good) in ["", longest.as_str(), "o'neil+points@sub.exemple.example"].into_iter().enumerate() {
+    for (n, good) in ["", longest.as_str(), "o'neil+points@sub.exemple.example"]
+        .into_iter()
+        .enumerate()
+    {
         let wanted = v1::CreateWalletRequest {
             contact: Some(contact(good)),
             ..wanted(&format!("c-{n}"))
@@ -135,7 +167,9 @@ async fn ids_that_are_none() {
         let bad = bad.replace("wal_", "acc_");
         invalid(&client.contact(&bad).await.unwrap_err(), "accountId", "");
     }
-    let unknown = wallet.wallet_id.replace(digits, "0199f0c1d2e37a4b8c5d6e7f80912a3b");
+    let unknown = wallet
+        .wallet_id
+        .replace(digits, "0199f0c1d2e37a4b8c5d6e7f80912a3b");
     for refused in [
         client.wallet(&unknown).await.unwrap_err(),
         client.balance(&unknown).await.unwrap_err(),
@@ -177,7 +211,10 @@ async fn keys_that_are_none() {
         );
         assert_eq!(fields(&refused), ["idempotency-key"]);
         let (status, problem) = client.post(bad, "/v1/wallets", &wanted_json("c-1")).await;
-        assert_eq!((status, &problem["reason"]), (400, &json!("IDEMPOTENCY_KEY_INVALID")));
+        assert_eq!(
+            (status, &problem["reason"]),
+            (400, &json!("IDEMPOTENCY_KEY_INVALID"))
+        );
     }
     assert_eq!(ground.written().await, [0, 0, 0]);
 }
@@ -201,8 +238,16 @@ async fn bodies_that_are_none() {
             "UNKNOWN_FIELD",
             "contact.telephone",
         ),
-        (body(|b| b["merchantId"] = json!("mer_1")), "UNKNOWN_FIELD", "merchantId"),
-        (body(|b| b["customerReference"] = json!(7)), "INVALID_FIELD", "customerReference"),
+        (
+            body(|b| b["merchantId"] = json!("mer_1")),
+            "UNKNOWN_FIELD",
+            "merchantId",
+        ),
+        (
+            body(|b| b["customerReference"] = json!(7)),
+            "INVALID_FIELD",
+            "customerReference",
+        ),
         (body(|b| b["contact"] = json!("x")), "INVALID_FIELD", "contact"),
         (body(|b| b["contact"] = Value::Null), "INVALID_FIELD", "contact"),
         (
@@ -215,29 +260,49 @@ async fn bodies_that_are_none() {
             "INVALID_FIELD",
             "contact.language",
         ),
-        (body(|b| b["assetCode"] = json!("pts")), "INVALID_FIELD", "assetCode"),
+        (
+            body(|b| b["assetCode"] = json!("pts")),
+            "INVALID_FIELD",
+            "assetCode",
+        ),
         (json!({}), "INVALID_FIELD", "customerReference"),
     ];
     for (body, reason, field) in cases {
         let (status, problem) = client.post(&new_key(), "/v1/wallets", &body).await;
-        assert_eq!((status, problem["reason"].as_str()), (400, Some(reason)), "{problem}");
+        assert_eq!(
+            (status, problem["reason"].as_str()),
+            (400, Some(reason)),
+            "{problem}"
+        );
         assert_eq!(problem["violations"][0]["field"], field, "{problem}");
         silent(&problem.to_string(), crate::support::EMAIL);
     }
     let url = format!("{}/v1/wallets", instance.base);
     for (kind, text, status, reason) in [
-        ("application/json", "{\"customerReference\":", 400, "MALFORMED_BODY"),
+        (
+            "application/json",
+            "{\"customerReference\":",
+            400,
+            "MALFORMED_BODY",
+        ),
         ("application/json", "\u{feff}nonsense", 400, "MALFORMED_BODY"),
         ("text/plain", "{}", 415, "UNSUPPORTED_MEDIA_TYPE"),
     ] {
         let request = client.http.post(&url).header("content-type", kind).body(text);
         let (found, problem) = client.send(&new_key(), request).await;
-        assert_eq!((found, problem["reason"].as_str()), (status, Some(reason)), "{problem}");
+        assert_eq!(
+            (found, problem["reason"].as_str()),
+            (status, Some(reason)),
+            "{problem}"
+        );
     }
     let huge = "x".repeat(2 * 1024 * 1024);
     let huge = body(|b| b["contact"]["email"] = json!(huge));
     let (status, problem) = client.post(&new_key(), "/v1/wallets", &huge).await;
-    assert_eq!((status, problem["reason"].as_str()), (413, Some("BODY_TOO_LARGE")));
+    assert_eq!(
+        (status, problem["reason"].as_str()),
+        (413, Some("BODY_TOO_LARGE"))
+    );
     let (status, problem) = client.get("/v1/wallets?colour=red").await;
     assert_eq!((status, problem["reason"].as_str()), (400, Some("UNKNOWN_FIELD")));
     assert_eq!(ground.written().await, [0, 0, 0]);

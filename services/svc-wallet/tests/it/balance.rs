@@ -8,7 +8,7 @@ use tonic::Code;
 use crate::{
     ledger::{Mode, position},
     records::Publisher,
-    support::{Ground, fields, reason, uuid_of},
+    support::{Client, Ground, fields, new_key, reason, until, uuid_of},
 };
 
 fn told(answer: &GetBalanceResponse) -> (i64, i64, BalanceSource) {
@@ -22,12 +22,23 @@ fn told(answer: &GetBalanceResponse) -> (i64, i64, BalanceSource) {
     )
 }
 
+/// Waits until two instances meet in Valkey: they connect in the background, and do without it until then.
+async fn meet(one: &Client, other: &Client) {
+    until("a value of one instance is found by the other", async || {
+        let id = one.open(&new_key()).await.wallet_id;
+        one.balance(&id).await.unwrap();
+        other.balance(&id).await.unwrap().source() == BalanceSource::SharedCache
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_balance_comes_from_the_nearest_level_that_has_it() {
     let ground = Ground::new().await;
     let (one, other) = (ground.start().await, ground.start().await);
     let client = one.merchant();
     let elsewhere = other.client(client.merchant);
+    meet(&client, &elsewhere).await;
     let id = client.open("c-1").await.wallet_id;
 
     let first = client.balance(&id).await.unwrap();
@@ -50,7 +61,7 @@ async fn a_balance_comes_from_the_nearest_level_that_has_it() {
 
 #[tokio::test]
 async fn an_event_refreshes_the_caches() {
-    let ground = Ground::new().await;
+    let ground = Ground::with_topics().await;
     let instance = ground.start().await;
     let client = instance.merchant();
     let wallet = client.open("c-1").await;
@@ -61,21 +72,20 @@ async fn an_event_refreshes_the_caches() {
             .post(client.merchant, &wallet.account_id, position(sequence))
             .await;
         let found = client.reaches(&wallet.wallet_id, sequence).await;
-        assert_eq!(
-            told(&found),
-            (sequence, 10 * sequence, BalanceSource::LocalCache)
-        );
+        assert_eq!(told(&found), (sequence, 10 * sequence, BalanceSource::LocalCache));
         assert!(found.posted_at.is_some());
     }
     // A process that starts now finds it in Valkey.
     let other = ground.start().await;
-    let shared = other.client(client.merchant).balance(&wallet.wallet_id).await.unwrap();
+    let elsewhere = other.client(client.merchant);
+    meet(&client, &elsewhere).await;
+    let shared = elsewhere.balance(&wallet.wallet_id).await.unwrap();
     assert_eq!(told(&shared), (3, 30, BalanceSource::SharedCache));
 }
 
 #[tokio::test]
 async fn a_token_that_the_cache_has_reached_is_answered_from_it() {
-    let ground = Ground::new().await;
+    let ground = Ground::with_topics().await;
     let instance = ground.start().await;
     let client = instance.merchant();
     let wallet = client.open("c-1").await;
@@ -97,6 +107,8 @@ async fn a_token_that_is_ahead_of_the_snapshot_is_answered_by_the_ledger() {
     let ground = Ground::new().await;
     let (one, other) = (ground.start().await, ground.start().await);
     let client = one.merchant();
+    let elsewhere = other.client(client.merchant);
+    meet(&client, &elsewhere).await;
     let wallet = client.open("c-1").await;
     // Both levels hold an older balance.
     assert_eq!(client.balance(&wallet.wallet_id).await.unwrap().sequence, 0);
@@ -117,7 +129,6 @@ async fn a_token_that_is_ahead_of_the_snapshot_is_answered_by_the_ledger() {
     let again = client.balance_at(&wallet.wallet_id, &token).await.unwrap();
     assert_eq!(told(&again), (6, 60, BalanceSource::LocalCache));
     assert_eq!(client.balance(&wallet.wallet_id).await.unwrap().sequence, 6);
-    let elsewhere = other.client(client.merchant);
     let shared = elsewhere.balance_at(&wallet.wallet_id, &token).await.unwrap();
     assert_eq!(told(&shared), (6, 60, BalanceSource::SharedCache));
     assert_eq!(ground.ledger.asked(), 1);
@@ -194,7 +205,11 @@ async fn a_token_that_is_none_or_not_of_this_wallet_is_refused() {
             client.balance(&wallet.wallet_id).await.unwrap();
         }
     }
-    assert_eq!(ground.ledger.asked(), 0, "no foreign token is a question to the ledger");
+    assert_eq!(
+        ground.ledger.asked(),
+        0,
+        "no foreign token is a question to the ledger"
+    );
     let path = format!("/v1/wallets/{}/balance?consistencyToken={near}", wallet.wallet_id);
     let (status, problem) = client.get(&path).await;
     assert_eq!(status, 400);
@@ -203,7 +218,7 @@ async fn a_token_that_is_none_or_not_of_this_wallet_is_refused() {
 
 #[tokio::test]
 async fn without_valkey_reads_are_right_and_quick() {
-    let ground = Ground::new().await;
+    let ground = Ground::with_topics().await;
     let closed = |config: &mut svc_wallet::config::Config| {
         config.valkey.valkey_url = "redis://127.0.0.1:1".parse().unwrap();
     };
@@ -221,7 +236,11 @@ async fn without_valkey_reads_are_right_and_quick() {
         assert_eq!(told(&first), (0, 0, BalanceSource::Database));
         let again = client.balance(&wallet.wallet_id).await.unwrap();
         assert_eq!(told(&again), (0, 0, BalanceSource::LocalCache));
-        assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+        assert!(
+            started.elapsed() < Duration::from_secs(1),
+            "{:?}",
+            started.elapsed()
+        );
     }
     let account = &wallets[0].account_id;
     publisher.post(client.merchant, account, position(1)).await;

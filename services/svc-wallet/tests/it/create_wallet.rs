@@ -31,7 +31,7 @@ async fn a_wallet_is_opened_with_its_account_and_its_contact() {
     );
     assert!(wallet.created_at.is_some());
     assert_eq!(client.wallet(&wallet.wallet_id).await.unwrap(), wallet);
-    assert_eq!(client.wallets().await, [wallet.clone()]);
+    assert_eq!(client.wallets().await, std::slice::from_ref(&wallet));
 
     let found = client.contact(&wallet.account_id).await.unwrap();
     assert_eq!(found.customer_id, wallet.customer_id);
@@ -102,7 +102,11 @@ async fn the_same_key_gives_the_same_answer_also_after_a_restart() {
         bytes(&first)
     );
     assert_eq!(ground.written().await, [1, 1, 1]);
-    assert_eq!(ground.ledger.opened().len(), 1, "an answer is not asked for again");
+    assert_eq!(
+        ground.ledger.opened().len(),
+        1,
+        "an answer is not asked for again"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -224,10 +228,7 @@ async fn a_second_wallet_of_the_same_asset_is_refused_and_changes_nothing() {
     assert_eq!(ground.ledger.opened().len(), 1);
 
     let (status, problem) = client.post("third", "/v1/wallets", &wanted_json("c-1")).await;
-    assert_eq!(
-        (status, problem["reason"].as_str()),
-        (409, Some("WALLET_EXISTS"))
-    );
+    assert_eq!((status, problem["reason"].as_str()), (409, Some("WALLET_EXISTS")));
     assert_eq!(problem["metadata"]["wallet_id"], json!(wallet.wallet_id));
 }
 
@@ -306,10 +307,11 @@ async fn a_wallet_holds_the_account_that_the_ledger_opened() {
     let ground = Ground::new().await;
     let instance = ground.start().await;
     let wallet = instance.merchant().open("c-1").await;
-    let row: (uuid::Uuid, i16) = sqlx::query_as("SELECT account_id, status FROM wallets WHERE wallet_id = $1")
-        .bind(uuid_of(&wallet.wallet_id))
-        .fetch_one(&mut ground.owner().await)
-        .await
-        .unwrap();
+    let row: (uuid::Uuid, i16) =
+        sqlx::query_as("SELECT account_id, status FROM wallets WHERE wallet_id = $1")
+            .bind(uuid_of(&wallet.wallet_id))
+            .fetch_one(&mut ground.owner().await)
+            .await
+            .unwrap();
     assert_eq!(row, (uuid_of(&wallet.account_id), 2));
 }

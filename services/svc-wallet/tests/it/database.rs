@@ -1,5 +1,6 @@
 //! What the role that serves may do, and what it may not.
 
+use lp_config::SecretUrl;
 use lp_test::{TestDatabase, servers};
 use sqlx::{AssertSqlSafe, PgConnection};
 
@@ -7,9 +8,27 @@ use crate::support::{Ground, run};
 
 /// The SQLSTATE with which a statement is refused.
 async fn refused(session: &mut PgConnection, statement: &str) -> String {
-    let outcome = sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(session).await;
-    let error = outcome.expect_err(statement).into_database_error().expect(statement);
+    let outcome = sqlx::raw_sql(AssertSqlSafe(statement.to_owned()))
+        .execute(session)
+        .await;
+    let error = outcome
+        .expect_err(statement)
+        .into_database_error()
+        .expect(statement);
     error.code().unwrap().into_owned()
+}
+
+/// Another service's schema and roles in the same database.
+fn neighbour_of(ours: &TestDatabase) -> TestDatabase {
+    let theirs = |url: &SecretUrl| {
+        let url = url.expose().replace("test_wallet_", "test_neighbour_");
+        url.parse::<SecretUrl>().unwrap()
+    };
+    let mut other = ours.clone();
+    other.owner.migration_database_url = theirs(&ours.owner.migration_database_url);
+    other.config.database_url = theirs(&ours.config.database_url);
+    other.config.database_schema = "neighbour".to_owned();
+    other
 }
 
 /// insufficient_privilege
@@ -19,8 +38,7 @@ const NO_PRIVILEGE: &str = "42501";
 async fn the_role_that_serves_reaches_no_other_schema() {
     let ground = Ground::new().await;
     // Another service's schema in the same database, as in production.
-    let name = ground.database.config.database_url.path().unwrap();
-    let other = TestDatabase::beside("neighbour", &name);
+    let other = neighbour_of(&ground.database);
     lp_pg::tenant::provision(
         &lp_config::Admin {
             admin_database_url: servers::postgres_admin(),
@@ -31,7 +49,11 @@ async fn the_role_that_serves_reaches_no_other_schema() {
     .await
     .unwrap();
     let mut neighbour = other.owner_session().await;
-    run(&mut neighbour, "CREATE TABLE secrets (secret text); INSERT INTO secrets VALUES ('x')").await;
+    run(
+        &mut neighbour,
+        "CREATE TABLE secrets (secret text); INSERT INTO secrets VALUES ('x')",
+    )
+    .await;
 
     let mut session = ground.database.runtime_session().await;
     for statement in [
@@ -39,7 +61,11 @@ async fn the_role_that_serves_reaches_no_other_schema() {
         "INSERT INTO neighbour.secrets VALUES ('y')",
         "CREATE TABLE neighbour.mine ()",
     ] {
-        assert_eq!(refused(&mut session, statement).await, NO_PRIVILEGE, "{statement}");
+        assert_eq!(
+            refused(&mut session, statement).await,
+            NO_PRIVILEGE,
+            "{statement}"
+        );
     }
     let mut theirs = other.runtime_session().await;
     for statement in ["SELECT * FROM wallet.customers", "SELECT * FROM wallet.wallets"] {
@@ -65,7 +91,11 @@ async fn the_role_that_serves_changes_neither_schema_nor_history() {
         "UPDATE idempotency_keys SET fingerprint = fingerprint",
         "UPDATE outbox SET payload = payload",
     ] {
-        assert_eq!(refused(&mut session, statement).await, NO_PRIVILEGE, "{statement}");
+        assert_eq!(
+            refused(&mut session, statement).await,
+            NO_PRIVILEGE,
+            "{statement}"
+        );
     }
 }
 
@@ -83,9 +113,18 @@ async fn the_schema_refuses_what_must_not_be() {
     let unique = "23505";
     let cases = [
         // Active without an account, or opening with one.
-        (format!("UPDATE wallets SET account_id = NULL WHERE wallet_id = '{id}'"), check),
-        (format!("UPDATE wallets SET status = 1 WHERE wallet_id = '{id}'"), check),
-        (format!("UPDATE wallets SET status = 3 WHERE wallet_id = '{id}'"), check),
+        (
+            format!("UPDATE wallets SET account_id = NULL WHERE wallet_id = '{id}'"),
+            check,
+        ),
+        (
+            format!("UPDATE wallets SET status = 1 WHERE wallet_id = '{id}'"),
+            check,
+        ),
+        (
+            format!("UPDATE wallets SET status = 3 WHERE wallet_id = '{id}'"),
+            check,
+        ),
         // Two wallets on one account.
         (
             format!("UPDATE wallets SET account_id = '{account}' WHERE wallet_id = '{id}'"),

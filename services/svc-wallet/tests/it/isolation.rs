@@ -40,7 +40,10 @@ async fn a_wallet_is_its_merchants_alone() {
     };
     assert!(theirs.list(of_reference).await.unwrap().wallets.is_empty());
     let listed = theirs.get("/v1/wallets?customerReference=c-1").await;
-    assert_eq!(listed.1["wallets"].as_array().map(Vec::len).unwrap_or_default(), 0);
+    assert_eq!(
+        listed.1["wallets"].as_array().map(Vec::len).unwrap_or_default(),
+        0
+    );
 }
 
 #[tokio::test]
@@ -58,7 +61,11 @@ async fn a_balance_is_its_merchants_alone_whoever_filled_the_cache() {
     // Before anybody read it, and also when it is the stranger who fills the cache.
     unknown(theirs.balance(id).await.unwrap_err());
     unknown(theirs.balance_at(id, &token).await.unwrap_err());
-    assert_eq!(ground.ledger.asked(), 0, "no stranger's question goes to the ledger");
+    assert_eq!(
+        ground.ledger.asked(),
+        0,
+        "no stranger's question goes to the ledger"
+    );
     // Then from the owner's read, in process and in Valkey.
     ours.balance(id).await.unwrap();
     ours.balance_at(id, &token).await.unwrap();
@@ -93,10 +100,7 @@ async fn a_contact_is_its_merchants_alone() {
     assert!(ours.contact(&account).await.is_ok());
     // It has no path in REST.
     let (status, problem) = ours.get(&format!("/v1/contacts/{account}")).await;
-    assert_eq!(
-        (status, problem["reason"].as_str()),
-        (404, Some("UNKNOWN_PATH"))
-    );
+    assert_eq!((status, problem["reason"].as_str()), (404, Some("UNKNOWN_PATH")));
 }
 
 #[tokio::test]

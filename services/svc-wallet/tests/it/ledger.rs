@@ -15,7 +15,7 @@ use lp_contracts::{
 };
 use lp_error::{Code, Error};
 use lp_types::{AccountId, IdSource as _, SystemIds};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 use tonic::{Request, Response, Status, transport::server::TcpIncoming};
 use url::Url;
 
@@ -25,7 +25,7 @@ pub enum Mode {
     #[default]
     Well,
     Unavailable,
-    /// Never.
+    /// Not before the mode is another one.
     Hang,
 }
 
@@ -41,7 +41,6 @@ pub struct Opened {
 
 #[derive(Debug, Default)]
 struct State {
-    mode: Mode,
     unknown_assets: BTreeSet<String>,
     /// By merchant and key.
     accounts: BTreeMap<(String, String), String>,
@@ -54,6 +53,7 @@ struct State {
 #[derive(Debug, Clone)]
 pub struct Ledger {
     state: Arc<Mutex<State>>,
+    mode: watch::Sender<Mode>,
     address: std::net::SocketAddr,
 }
 
@@ -69,14 +69,14 @@ impl Ledger {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         Self {
             state: Arc::default(),
+            mode: watch::Sender::default(),
             address: listener.local_addr().unwrap(),
         }
     }
 
     pub async fn appear(&self) {
         let listener = TcpListener::bind(self.address).await.unwrap();
-        let server =
-            tonic::transport::Server::builder().add_service(LedgerServiceServer::new(self.clone()));
+        let server = tonic::transport::Server::builder().add_service(LedgerServiceServer::new(self.clone()));
         tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
     }
 
@@ -89,7 +89,7 @@ impl Ledger {
     }
 
     pub fn set_mode(&self, mode: Mode) {
-        self.state().mode = mode;
+        self.mode.send_replace(mode);
     }
 
     pub fn forget_asset(&self, code: &str) {
@@ -132,11 +132,11 @@ impl Ledger {
     }
 
     async fn behave(&self) -> Result<(), Status> {
-        let mode = self.state().mode;
+        let mut mode = self.mode.subscribe();
+        let mode = *mode.wait_for(|mode| *mode != Mode::Hang).await.unwrap();
         match mode {
-            Mode::Well => Ok(()),
             Mode::Unavailable => Err(Status::unavailable("the ledger is away")),
-            Mode::Hang => std::future::pending().await,
+            _ => Ok(()),
         }
     }
 }
@@ -167,7 +167,7 @@ pub fn position(sequence: i64) -> Position {
     Position {
         epoch: 1,
         sequence,
-        balance: 10 * sequence,
+        balance: sequence.saturating_mul(10),
     }
 }
 

@@ -21,7 +21,13 @@ async fn open(client: &Client, reference: &str, asset: &str) -> String {
         ..wanted(reference)
     };
     let key = format!("{reference}-{asset}");
-    client.create(&key, wanted).await.unwrap().wallet.unwrap().wallet_id
+    client
+        .create(&key, wanted)
+        .await
+        .unwrap()
+        .wallet
+        .unwrap()
+        .wallet_id
 }
 
 fn ids(wallets: &[v1::Wallet]) -> Vec<String> {
@@ -80,14 +86,7 @@ async fn a_list_can_be_of_one_customer() {
     let token = first.page.unwrap().next_page_token;
     let second = client.list(page("c-1", 2, &token)).await.unwrap();
     assert_eq!([ids(&first.wallets), ids(&second.wallets)].concat(), opened);
-    assert!(
-        client
-            .list(page("c-3", 2, ""))
-            .await
-            .unwrap()
-            .wallets
-            .is_empty()
-    );
+    assert!(client.list(page("c-3", 2, "")).await.unwrap().wallets.is_empty());
 
     let (status, answer) = client
         .get("/v1/wallets?customerReference=c-1&page.pageSize=2")

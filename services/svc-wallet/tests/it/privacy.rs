@@ -1,9 +1,11 @@
 //! A contact is kept in one place, and printed nowhere.
 
 use lp_contracts::topics::WALLET_BALANCE_UPDATED;
-use lp_types::time::Ambient;
 use sqlx::AssertSqlSafe;
-use svc_wallet::infrastructure::postgres::customers::{Contact, Language};
+use svc_wallet::{
+    application::create_wallet::NewWallet,
+    infrastructure::postgres::customers::{Contact, Language},
+};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     net::TcpStream,
@@ -13,7 +15,7 @@ use url::Url;
 use crate::{
     ledger::position,
     records::{Publisher, Reader},
-    support::{EMAIL, Ground, contact, wanted},
+    support::{EMAIL, Ground, wanted},
 };
 
 #[test]
@@ -23,12 +25,16 @@ fn a_contact_does_not_print() {
         language: Language::French,
         messages_allowed: true,
     };
-    let new = svc_wallet::application::create_wallet::NewWallet {
+    let new = NewWallet {
         customer_reference: "c-1".to_owned().try_into().unwrap(),
         asset: "PTS".to_owned().try_into().unwrap(),
         contact: contact.clone(),
     };
-    for text in [format!("{contact:?}"), format!("{contact:#?}"), format!("{new:?}")] {
+    for text in [
+        format!("{contact:?}"),
+        format!("{contact:#?}"),
+        format!("{new:?}"),
+    ] {
         assert!(!text.contains("claire") && !text.contains("exemple"), "{text}");
     }
 }
@@ -40,7 +46,8 @@ async fn settings_print_without_passwords() {
     let place = "127.0.0.1:6379";
     config.valkey.valkey_url = format!("redis://user:hunter2@{place}").parse().unwrap();
     config.common.database.database_url = format!("postgres://app:hunter2@{place}/x").parse().unwrap();
-    config.common.database.database_direct_url = Some(format!("postgres://app:hunter2@{place}/x").parse().unwrap());
+    config.common.database.database_direct_url =
+        Some(format!("postgres://app:hunter2@{place}/x").parse().unwrap());
     let text = format!("{config:?} {config:#?}");
     assert!(text.contains(place) && !text.contains("hunter2"), "{text}");
 }
@@ -77,7 +84,12 @@ async fn cached(ground: &Ground) -> Vec<String> {
     let mut valkey = BufReader::new(TcpStream::connect(address).await.unwrap());
     let ask = format!("KEYS {}*\r\n", ground.valkey.valkey_prefix);
     valkey.get_mut().write_all(ask.as_bytes()).await.unwrap();
-    let count: usize = line(&mut valkey).await.strip_prefix('*').unwrap().parse().unwrap();
+    let count: usize = line(&mut valkey)
+        .await
+        .strip_prefix('*')
+        .unwrap()
+        .parse()
+        .unwrap();
     let mut keys = Vec::new();
     for _ in 0..count {
         line(&mut valkey).await;
@@ -95,7 +107,7 @@ async fn cached(ground: &Ground) -> Vec<String> {
 
 #[tokio::test]
 async fn an_address_stands_among_the_customers_and_nowhere_else() {
-    let ground = Ground::new().await;
+    let ground = Ground::with_topics().await;
     let instance = ground.start().await;
     let client = instance.merchant();
     let wallet = client.open("c-1").await;
@@ -107,7 +119,9 @@ async fn an_address_stands_among_the_customers_and_nowhere_else() {
         .post(client.merchant, &wallet.account_id, position(1))
         .await;
     client.reaches(&wallet.wallet_id, 1).await;
-    let events = updates.until("the wallet's record", |event| event.key == wallet.wallet_id).await;
+    let events = updates
+        .until("the wallet's record", |event| event.key == wallet.wallet_id)
+        .await;
 
     let hex: String = EMAIL.bytes().map(|byte| format!("{byte:02x}")).collect();
     let tells = |text: &str| text.contains(EMAIL) || text.contains(&hex);
@@ -125,34 +139,10 @@ async fn an_address_stands_among_the_customers_and_nowhere_else() {
     }
     let cached = cached(&ground).await;
     assert!(
-        cached.iter().any(|entry| entry.contains(&wallet.wallet_id) && entry.contains("\"balance\":10")),
+        cached
+            .iter()
+            .any(|entry| entry.contains(&wallet.wallet_id) && entry.contains("\"balance\":10")),
         "{cached:?}"
     );
     assert!(!cached.iter().any(|entry| tells(entry)), "{cached:?}");
-}
-
-/// In the outbox too, while the record waits there.
-#[tokio::test]
-async fn the_event_of_a_balance_tells_ids_only() {
-    let ground = Ground::new().await;
-    let instance = ground.start().await;
-    let client = instance.merchant();
-    let wallet = client.open("c-1").await;
-    let mut session = ground.database.open().acquire().await.unwrap();
-    let account = wallet.account_id.parse().unwrap();
-    let snapshot = svc_wallet::infrastructure::postgres::snapshots::Snapshot {
-        account,
-        merchant: client.merchant,
-        asset: "PTS".to_owned().try_into().unwrap(),
-        version: (1, 1),
-        balance: 10,
-        posted_at: Ambient::system().clock.now(),
-    };
-    use svc_wallet::infrastructure::{events::balance_updated, postgres::snapshots};
-    assert!(snapshots::raise(&mut session, &snapshot).await.unwrap());
-    let found = snapshots::of_account(&mut session, client.merchant, account).await.unwrap();
-    let event = balance_updated(&found.unwrap(), &snapshot, None);
-    assert_eq!(event.keys, [wallet.wallet_id]);
-    assert!(!String::from_utf8_lossy(&event.payload).contains('@'));
-    assert_ne!(contact(EMAIL).email, "");
 }

@@ -19,7 +19,7 @@ use lp_test::{TestDatabase, servers};
 use lp_types::{IdSource as _, MerchantId, SystemIds, time::Ambient};
 use prost::Message;
 use serde_json::{Value, json};
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use svc_wallet::{Service, config::Config};
 use tonic::{Request, Response, Status, transport::Channel};
 use tonic_types::StatusExt as _;
@@ -36,26 +36,31 @@ pub struct Ground {
 }
 
 impl Ground {
-    /// With topics of one partition, so that records come in the order in which a test publishes them.
+    /// For tests without events: they make no topics, since a cluster does not like thousands of them.
     pub async fn new() -> Self {
         Self::with(Ledger::start().await).await
     }
 
     pub async fn with(ledger: Ledger) -> Self {
-        let kafka = servers::kafka();
+        Self {
+            database: TestDatabase::create("wallet", &Service::migrator()).await,
+            kafka: servers::kafka(),
+            valkey: servers::valkey(),
+            ledger,
+        }
+    }
+
+    /// With topics of one partition, so that records come in the order in which a test publishes them.
+    pub async fn with_topics() -> Self {
+        let ground = Self::new().await;
         let topics = [LEDGER_TRANSACTIONS, WALLET_BALANCE_UPDATED];
         let topics = topics.map(|name| Topic {
             name,
             partitions: 1,
             retention_days: 1,
         });
-        lp_kafka::topics::ensure(&kafka, &topics).await.unwrap();
-        Self {
-            database: TestDatabase::create("wallet", &Service::migrator()).await,
-            kafka,
-            valkey: servers::valkey(),
-            ledger,
-        }
+        lp_kafka::topics::ensure(&ground.kafka, &topics).await.unwrap();
+        ground
     }
 
     pub async fn start(&self) -> Instance {
@@ -123,6 +128,25 @@ impl Ground {
             .fetch_one(&mut self.owner().await)
             .await
             .unwrap()
+    }
+
+    /// Waits until a session of the service waits for another one.
+    pub async fn somebody_waits_for_a_lock(&self) {
+        let mut admin = PgConnection::connect(servers::postgres_admin().expose())
+            .await
+            .unwrap();
+        let name = self.database.config.database_url.path().unwrap();
+        until("a session waits for a lock", async || {
+            let waiting =
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND wait_event_type = 'Lock'";
+            let waiting: i64 = sqlx::query_scalar(waiting)
+                .bind(&name)
+                .fetch_one(&mut admin)
+                .await
+                .unwrap();
+            waiting > 0
+        })
+        .await;
     }
 
     /// How much was written: customers, wallets, keys.

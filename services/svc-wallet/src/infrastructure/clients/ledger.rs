@@ -5,7 +5,8 @@ use std::time::Instant;
 use lp_client::Outgoing;
 use lp_contracts::{
     ledger::v1::{
-        AccountType, CreateAccountRequest, ErrorReason, GetBalanceRequest, ledger_service_client::LedgerServiceClient,
+        AccountType, CreateAccountRequest, ErrorReason, GetBalanceRequest,
+        ledger_service_client::LedgerServiceClient,
     },
     time::from_wire,
     token::ConsistencyToken,
@@ -39,7 +40,9 @@ impl Ledger {
     /// # Errors
     /// When the URL is not one that gRPC can use.
     pub fn new(url: &Url) -> anyhow::Result<Self> {
-        Ok(Self { client: LedgerServiceClient::new(lp_client::channel(url)?) })
+        Ok(Self {
+            client: LedgerServiceClient::new(lp_client::channel(url)?),
+        })
     }
 
     /// Opens the account of a wallet, or finds the one that was opened for it.
@@ -55,18 +58,29 @@ impl Ledger {
     ) -> Result<Opening> {
         // Made of the saga's id and its step, so that however often the step runs there is one account.
         let key = IdempotencyKey::try_from(format!("{wallet}:open-account")).map_err(Error::internal)?;
-        let outgoing = Outgoing { caller, deadline, key: Some(&key) };
+        let outgoing = Outgoing {
+            caller,
+            deadline,
+            key: Some(&key),
+        };
         let call = || async {
             let request = CreateAccountRequest {
                 asset_code: asset.to_string(),
                 r#type: AccountType::Customer.into(),
                 ..CreateAccountRequest::default()
             };
-            self.client.clone().create_account(outgoing.request(request)).await
+            self.client
+                .clone()
+                .create_account(outgoing.request(request))
+                .await
         };
         match outgoing.retrying(call).await {
             Ok(answer) => {
-                let id = answer.into_inner().account.map(|account| account.account_id).unwrap_or_default();
+                let id = answer
+                    .into_inner()
+                    .account
+                    .map(|account| account.account_id)
+                    .unwrap_or_default();
                 Ok(Opening::Opened(id.parse().map_err(Error::internal)?))
             }
             Err(status) if reason(&status) == ErrorReason::UnknownAsset.reason() => Ok(Opening::UnknownAsset),
@@ -85,13 +99,21 @@ impl Ledger {
         account: AccountId,
         known: WalletBalance,
     ) -> Result<WalletBalance> {
-        let outgoing = Outgoing { caller, deadline, key: None };
+        let outgoing = Outgoing {
+            caller,
+            deadline,
+            key: None,
+        };
         let call = || async {
-            let request = GetBalanceRequest { account_id: account.to_string() };
+            let request = GetBalanceRequest {
+                account_id: account.to_string(),
+            };
             self.client.clone().get_balance(outgoing.request(request)).await
         };
         let answer = outgoing.retrying(call).await.map_err(failed)?.into_inner();
-        let balance = answer.balance.ok_or_else(|| Error::internal("an answer without balance"))?;
+        let balance = answer
+            .balance
+            .ok_or_else(|| Error::internal("an answer without balance"))?;
         let token = ConsistencyToken::decode(&balance.consistency_token).map_err(Error::internal)?;
         Ok(WalletBalance {
             balance: balance.balance.map(|money| money.minor_units).unwrap_or_default(),
@@ -104,7 +126,10 @@ impl Ledger {
 }
 
 fn reason(status: &Status) -> String {
-    status.get_details_error_info().map(|info| info.reason).unwrap_or_default()
+    status
+        .get_details_error_info()
+        .map(|info| info.reason)
+        .unwrap_or_default()
 }
 
 /// What the ledger's failure means for our own caller.

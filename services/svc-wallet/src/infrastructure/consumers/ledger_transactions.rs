@@ -25,7 +25,11 @@ pub struct Snapshots {
 impl Snapshots {
     /// Refreshes `cache` and wakes the relay after each commit.
     pub fn new(database: Database, cache: Arc<BalanceCache>, wake_relay: Wake) -> Self {
-        Self { database, cache, wake_relay }
+        Self {
+            database,
+            cache,
+            wake_relay,
+        }
     }
 
     async fn refresh(&self, event: &Event, account: AccountId) -> lp_pg::Result<()> {
@@ -49,8 +53,14 @@ fn snapshot(event: &Event, account: AccountId) -> Result<Snapshot, HandleError> 
     let posted: TransactionPosted = event.message()?;
     let key = account.to_string();
     let of_account = posted.entries.iter().filter(|entry| entry.account_id == key);
-    let last = of_account.max_by_key(|entry| entry.account_sequence).ok_or_else(|| poison("no entry of its key"))?;
-    let posted_at = posted.posted_at.as_ref().and_then(from_wire).ok_or_else(|| poison("no posted_at"))?;
+    let last = of_account
+        .max_by_key(|entry| entry.account_sequence)
+        .ok_or_else(|| poison("no entry of its key"))?;
+    let posted_at = posted
+        .posted_at
+        .as_ref()
+        .and_then(from_wire)
+        .ok_or_else(|| poison("no posted_at"))?;
     Ok(Snapshot {
         account,
         merchant: event.merchant,
@@ -63,7 +73,9 @@ fn snapshot(event: &Event, account: AccountId) -> Result<Snapshot, HandleError> 
 
 impl Handler for Snapshots {
     async fn handle(&self, work: &mut UnitOfWork, event: &Event) -> Result<(), HandleError> {
-        let Some(account) = account_of(event) else { return Ok(()) };
+        let Some(account) = account_of(event) else {
+            return Ok(());
+        };
         let snapshot = snapshot(event, account)?;
         if !snapshots::raise(work, &snapshot).await? {
             return Ok(());

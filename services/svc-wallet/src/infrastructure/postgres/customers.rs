@@ -44,16 +44,18 @@ impl Language {
 
     /// From its ISO 639-1 code.
     pub fn from_code(code: &str) -> Option<Self> {
-        [Self::French, Self::English].into_iter().find(|l| l.code() == code)
+        [Self::French, Self::English]
+            .into_iter()
+            .find(|l| l.code() == code)
     }
 }
 
-/// Inserts the customer, or replaces the contact of the one who has this reference. `id` is used for a new
-/// one; the customer's own is returned.
+/// Inserts the customer, or finds the one who has this reference, whose contact stays as it is; their row is
+/// locked. `id` is used for a new one; the customer's own is returned.
 ///
 /// # Errors
 /// When PostgreSQL fails.
-pub async fn upsert(
+pub async fn find_or_insert(
     connection: &mut PgConnection,
     caller: &CallerContext,
     id: CustomerId,
@@ -65,9 +67,7 @@ pub async fn upsert(
         "INSERT INTO customers (customer_id, merchant_id, reference, email, language, messages_allowed,
                                 actor, request_id, created_at, updated_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)
-         ON CONFLICT ON CONSTRAINT customers_reference DO UPDATE
-         SET email = EXCLUDED.email, language = EXCLUDED.language, messages_allowed = EXCLUDED.messages_allowed,
-             actor = EXCLUDED.actor, request_id = EXCLUDED.request_id, updated_at = EXCLUDED.updated_at
+         ON CONFLICT ON CONSTRAINT customers_reference DO UPDATE SET updated_at = customers.updated_at
          RETURNING customer_id",
         id.uuid(),
         caller.merchant.uuid(),
@@ -82,6 +82,63 @@ pub async fn upsert(
     .fetch_one(connection)
     .await?;
     Ok(CustomerId::from_uuid(id))
+}
+
+/// Replaces the contact of a customer.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn set_contact(
+    connection: &mut PgConnection,
+    caller: &CallerContext,
+    id: CustomerId,
+    contact: &Contact,
+    now: Timestamp,
+) -> lp_pg::Result<()> {
+    sqlx::query!(
+        "UPDATE customers SET email = $2, language = $3, messages_allowed = $4, actor = $5, request_id = $6,
+                              updated_at = $7
+         WHERE customer_id = $1",
+        id.uuid(),
+        contact.email,
+        contact.language.code(),
+        contact.messages_allowed,
+        caller.actor.as_str(),
+        caller.request.uuid(),
+        now.to_sqlx() as _,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Locks a customer's row. Whoever changes a wallet of theirs does this first.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn lock(connection: &mut PgConnection, id: CustomerId) -> lp_pg::Result<()> {
+    sqlx::query!(
+        "SELECT customer_id FROM customers WHERE customer_id = $1 FOR UPDATE",
+        id.uuid()
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(())
+}
+
+/// Removes a customer, whose row is locked, unless they have a wallet.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn remove_without_wallets(connection: &mut PgConnection, id: CustomerId) -> lp_pg::Result<()> {
+    sqlx::query!(
+        "DELETE FROM customers c WHERE customer_id = $1
+         AND NOT EXISTS (SELECT FROM wallets w WHERE w.customer_id = c.customer_id)",
+        id.uuid(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// The customer who holds a ledger account, and how to reach them.

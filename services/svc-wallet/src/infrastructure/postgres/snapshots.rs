@@ -52,7 +52,10 @@ pub struct WalletBalance {
 
 impl Versioned for WalletBalance {
     fn version(&self) -> Version {
-        Version { epoch: self.epoch, sequence: self.sequence }
+        Version {
+            epoch: self.epoch,
+            sequence: self.sequence,
+        }
     }
 }
 
@@ -113,7 +116,10 @@ impl Row {
 ///
 /// # Errors
 /// When PostgreSQL fails.
-pub async fn of_wallet(connection: &mut PgConnection, wallet: WalletId) -> lp_pg::Result<Option<WalletBalance>> {
+pub async fn of_wallet(
+    connection: &mut PgConnection,
+    wallet: WalletId,
+) -> lp_pg::Result<Option<WalletBalance>> {
     let row = sqlx::query_as!(
         Row,
         r#"SELECT w.wallet_id, w.merchant_id, w.customer_id, w.account_id, w.asset_code,

@@ -130,9 +130,13 @@ pub async fn activate(connection: &mut PgConnection, id: WalletId, account: Acco
 /// # Errors
 /// When PostgreSQL fails.
 pub async fn remove_opening(connection: &mut PgConnection, id: WalletId) -> lp_pg::Result<()> {
-    sqlx::query!("DELETE FROM wallets WHERE wallet_id = $1 AND status = $2", id.uuid(), OPENING)
-        .execute(connection)
-        .await?;
+    sqlx::query!(
+        "DELETE FROM wallets WHERE wallet_id = $1 AND status = $2",
+        id.uuid(),
+        OPENING
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }
 
@@ -140,7 +144,11 @@ pub async fn remove_opening(connection: &mut PgConnection, id: WalletId) -> lp_p
 ///
 /// # Errors
 /// When PostgreSQL fails.
-pub async fn find(connection: &mut PgConnection, merchant: MerchantId, id: WalletId) -> lp_pg::Result<Option<Wallet>> {
+pub async fn find(
+    connection: &mut PgConnection,
+    merchant: MerchantId,
+    id: WalletId,
+) -> lp_pg::Result<Option<Wallet>> {
     let row = sqlx::query_as!(
         Row,
         "SELECT w.wallet_id, w.merchant_id, w.customer_id, c.reference, w.asset_code, w.account_id, w.created_at

@@ -1,0 +1,295 @@
+//! A history, ordered for the rules: intents, accounts, and the span of time in which each transaction took effect.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::history::{Account, Entry, History, Kind, Operation, Outcome, Post, Request, Transaction};
+
+/// The refusal of a key that was used with another request.
+pub(crate) const KEY_REUSED: &str = "IDEMPOTENCY_KEY_REUSED";
+
+/// All calls with one key and one request: a write that somebody meant to make once.
+#[derive(Debug)]
+pub(crate) struct Intent<'a> {
+    pub(crate) merchant: &'a str,
+    pub(crate) key: &'a str,
+    pub(crate) post: &'a Post,
+    pub(crate) calls: Vec<&'a Operation>,
+}
+
+impl<'a> Intent<'a> {
+    /// The transactions that it was answered with; more than one is a fault.
+    pub(crate) fn posted(&self) -> BTreeSet<&'a str> {
+        let ids = self.calls.iter().filter_map(|call| match &call.outcome {
+            Outcome::Posted { transaction, .. } => Some(transaction.id.as_str()),
+            _ => None,
+        });
+        ids.collect()
+    }
+
+    /// The reasons it was refused with, the reuse of its key aside.
+    pub(crate) fn refusals(&self) -> BTreeSet<&'a str> {
+        let reasons = self.calls.iter().filter_map(|call| match &call.outcome {
+            Outcome::Refused(reason) if reason != KEY_REUSED => Some(reason.as_str()),
+            _ => None,
+        });
+        reasons.collect()
+    }
+
+    /// Whether it got a lasting answer of its own.
+    pub(crate) fn is_answered(&self) -> bool {
+        !self.posted().is_empty() || !self.refusals().is_empty()
+    }
+
+    /// Whether a call of it went unanswered.
+    pub(crate) fn has_unknown(&self) -> bool {
+        self.calls
+            .iter()
+            .any(|call| matches!(call.outcome, Outcome::Unknown(_)))
+    }
+
+    /// Its calls that were told that the key belongs to another request.
+    pub(crate) fn reused(&self) -> Vec<u64> {
+        let reused =
+            |call: &&&Operation| matches!(&call.outcome, Outcome::Refused(reason) if reason == KEY_REUSED);
+        self.calls.iter().filter(reused).map(|call| call.id).collect()
+    }
+
+    /// The numbers of its calls.
+    pub(crate) fn ids(&self) -> Vec<u64> {
+        self.calls.iter().map(|call| call.id).collect()
+    }
+
+    /// When its first call began.
+    pub(crate) fn start(&self) -> u64 {
+        self.calls.iter().map(|call| call.start).min().unwrap_or(0)
+    }
+
+    /// When its first lasting answer came.
+    pub(crate) fn end(&self) -> Option<u64> {
+        let answered = self.calls.iter().filter(|call| match &call.outcome {
+            Outcome::Posted { .. } => true,
+            Outcome::Refused(reason) => reason != KEY_REUSED,
+            Outcome::Balance(_) | Outcome::Unknown(_) => false,
+        });
+        answered.map(|call| call.end).min()
+    }
+}
+
+/// An entry of an account, and the span of time in which it took effect.
+#[derive(Debug)]
+pub(crate) struct Step<'a> {
+    pub(crate) entry: &'a Entry,
+    pub(crate) span: Span,
+    pub(crate) calls: Vec<u64>,
+}
+
+/// Took effect after `start` and before `end`, as far as anybody saw.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Span {
+    pub(crate) start: u64,
+    pub(crate) end: Option<u64>,
+}
+
+/// A history, ordered.
+#[derive(Debug)]
+pub(crate) struct Index<'a> {
+    pub(crate) history: &'a History,
+    pub(crate) accounts: BTreeMap<&'a str, &'a Account>,
+    /// All intents of one merchant, rpc and key.
+    pub(crate) keys: BTreeMap<(&'a str, Kind, &'a str), Vec<Intent<'a>>>,
+    pub(crate) transactions: BTreeMap<&'a str, &'a Transaction>,
+    /// The entries of each account, by sequence.
+    pub(crate) steps: BTreeMap<&'a str, Vec<Step<'a>>>,
+    /// What was known of each account when: time, sequence; both rise.
+    known: BTreeMap<&'a str, Vec<(u64, i64)>>,
+}
+
+impl<'a> Index<'a> {
+    pub(crate) fn new(history: &'a History) -> Self {
+        let mut index = Self {
+            history,
+            accounts: history
+                .accounts
+                .iter()
+                .map(|one| (one.id.as_str(), one))
+                .collect(),
+            keys: keys(history),
+            transactions: history
+                .transactions
+                .iter()
+                .map(|one| (one.id.as_str(), one))
+                .collect(),
+            steps: BTreeMap::new(),
+            known: BTreeMap::new(),
+        };
+        index.steps = index.all_steps();
+        index.known = index.all_known();
+        index
+    }
+
+    pub(crate) fn intents(&self) -> impl Iterator<Item = &Intent<'a>> {
+        self.keys.values().flatten()
+    }
+
+    /// The intents that may have posted a transaction, by what they asked for.
+    pub(crate) fn by_content(&self) -> BTreeMap<(&'a str, &'a Post), Vec<&Intent<'a>>> {
+        let mut by_content: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for intent in self.intents() {
+            by_content
+                .entry((intent.merchant, intent.post))
+                .or_default()
+                .push(intent);
+        }
+        by_content
+    }
+
+    /// Whether an intent may have taken effect although nobody was told.
+    pub(crate) fn is_open(&self, intent: &Intent<'_>) -> bool {
+        let siblings = self.keys.get(&(intent.merchant, intent.post.kind, intent.key));
+        // The key of an answered sibling is taken.
+        intent.has_unknown() && !siblings.into_iter().flatten().any(Intent::is_answered)
+    }
+
+    /// The sequences that the account may have stood at between two moments.
+    pub(crate) fn window(&self, account: &str, start: u64, end: u64) -> (i64, i64) {
+        let known = self.known.get(account).map_or(&[][..], Vec::as_slice);
+        let before = known.partition_point(|(at, _)| *at < start);
+        let least = before
+            .checked_sub(1)
+            .and_then(|last| known.get(last))
+            .map_or(0, |(_, sequence)| *sequence);
+        (least, self.begun(account, end))
+    }
+
+    /// The highest sequence that the account may have reached at a moment.
+    pub(crate) fn begun(&self, account: &str, at: u64) -> i64 {
+        let steps = self.steps(account);
+        let begun = steps.iter().take_while(|step| step.span.start <= at).last();
+        begun.map_or(0, |step| step.entry.sequence)
+    }
+
+    pub(crate) fn steps(&self, account: &str) -> &[Step<'a>] {
+        self.steps.get(account).map_or(&[], Vec::as_slice)
+    }
+
+    /// What the account held after its entry number `sequence`; `None` where there is no such entry.
+    pub(crate) fn balance_at(&self, account: &str, sequence: i64) -> Option<i64> {
+        if sequence == 0 {
+            return Some(0);
+        }
+        let steps = self.steps(account);
+        let at = steps
+            .binary_search_by_key(&sequence, |step| step.entry.sequence)
+            .ok()?;
+        steps.get(at).map(|step| step.entry.balance_after)
+    }
+
+    fn all_steps(&self) -> BTreeMap<&'a str, Vec<Step<'a>>> {
+        let spans = self.spans();
+        let mut steps: BTreeMap<&str, Vec<Step<'a>>> = BTreeMap::new();
+        for entry in &self.history.entries {
+            // Of what nobody asked for, the time is unknown too.
+            let (span, calls) = spans
+                .get(entry.transaction.as_str())
+                .cloned()
+                .unwrap_or((Span { start: 0, end: None }, Vec::new()));
+            steps
+                .entry(&entry.account)
+                .or_default()
+                .push(Step { entry, span, calls });
+        }
+        for of_account in steps.values_mut() {
+            of_account.sort_by_key(|step| step.entry.sequence);
+        }
+        steps
+    }
+
+    fn spans(&self) -> BTreeMap<&'a str, (Span, Vec<u64>)> {
+        let mut spans = BTreeMap::new();
+        for intent in self.intents() {
+            for call in &intent.calls {
+                let Outcome::Posted { transaction, .. } = &call.outcome else {
+                    continue;
+                };
+                let (span, _) = spans.entry(transaction.id.as_str()).or_insert_with(|| {
+                    (
+                        Span {
+                            start: intent.start(),
+                            end: None,
+                        },
+                        intent.ids(),
+                    )
+                });
+                span.end = Some(span.end.map_or(call.end, |end| end.min(call.end)));
+            }
+        }
+        let by_content = self.by_content();
+        for transaction in &self.history.transactions {
+            let content = transaction.content();
+            let candidates = by_content.get(&(transaction.merchant.as_str(), &content));
+            let open: Vec<_> = candidates
+                .into_iter()
+                .flatten()
+                .filter(|intent| self.is_open(intent))
+                .collect();
+            // Any of them may be the one.
+            if let Some(start) = open.iter().map(|intent| intent.start()).min() {
+                let calls = open.iter().flat_map(|intent| intent.ids()).collect();
+                spans
+                    .entry(&transaction.id)
+                    .or_insert((Span { start, end: None }, calls));
+            }
+        }
+        spans
+    }
+
+    fn all_known(&self) -> BTreeMap<&'a str, Vec<(u64, i64)>> {
+        let mut known: BTreeMap<&str, Vec<(u64, i64)>> = BTreeMap::new();
+        for (account, steps) in &self.steps {
+            let ended = steps
+                .iter()
+                .filter_map(|step| Some((step.span.end?, step.entry.sequence)));
+            known.entry(account).or_default().extend(ended);
+        }
+        // What one client has read, all others must be able to read after it.
+        for call in &self.history.operations {
+            if let Outcome::Balance(seen) = &call.outcome {
+                known
+                    .entry(&seen.account)
+                    .or_default()
+                    .push((call.end, seen.sequence));
+            }
+        }
+        for of_account in known.values_mut() {
+            of_account.sort_unstable();
+            let mut highest = 0;
+            for (_, sequence) in of_account {
+                highest = highest.max(*sequence);
+                *sequence = highest;
+            }
+        }
+        known
+    }
+}
+
+fn keys(history: &History) -> BTreeMap<(&str, Kind, &str), Vec<Intent<'_>>> {
+    let mut keys: BTreeMap<_, Vec<Intent<'_>>> = BTreeMap::new();
+    for call in &history.operations {
+        let Request::Post(post) = &call.request else {
+            continue;
+        };
+        let intents = keys
+            .entry((call.merchant.as_str(), post.kind, call.key.as_str()))
+            .or_default();
+        match intents.iter_mut().find(|intent| intent.post == post) {
+            Some(intent) => intent.calls.push(call),
+            None => intents.push(Intent {
+                merchant: &call.merchant,
+                key: &call.key,
+                post,
+                calls: vec![call],
+            }),
+        }
+    }
+    keys
+}

@@ -1,0 +1,8 @@
+//! The promises, one module for each kind.
+
+pub(crate) mod books;
+pub(crate) mod effects;
+pub(crate) mod order;
+pub(crate) mod reads;
+pub(crate) mod refusals;
+pub(crate) mod writes;

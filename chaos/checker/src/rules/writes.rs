@@ -1,0 +1,229 @@
+//! What was acknowledged stands, once and as it was said; what was refused left nothing; nobody else wrote.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    history::{Outcome, Post, Transaction},
+    index::{Index, Intent},
+    verdict::{Report, Rule},
+};
+
+pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
+    for intents in index.keys.values() {
+        one_request(intents, report);
+        for intent in intents {
+            same_answer(intent, report);
+        }
+    }
+    let acknowledged = acknowledged(index, report);
+    unacknowledged(index, &acknowledged, report);
+    for call in &index.history.operations {
+        if let Outcome::Unknown(reason) = &call.outcome
+            && reason == "INTERNAL"
+        {
+            report.add(
+                Rule::Fault,
+                "a call was answered INTERNAL".to_owned(),
+                [call.id],
+                accounts(&[]),
+            );
+        }
+    }
+}
+
+/// Of the requests that came with one key, one was taken and the others refused.
+fn one_request(intents: &[Intent<'_>], report: &mut Report) {
+    let answered: Vec<_> = intents.iter().filter(|intent| intent.is_answered()).collect();
+    if let [first, _, ..] = answered.as_slice() {
+        report.add(
+            Rule::KeyReuse,
+            format!(
+                "{} different requests with key {} were answered",
+                answered.len(),
+                first.key
+            ),
+            answered.iter().flat_map(|intent| intent.ids()),
+            answered.iter().flat_map(|intent| accounts_of(intent.post)),
+        );
+    }
+    for (position, intent) in intents.iter().enumerate() {
+        let reused = intent.reused();
+        let another = intents
+            .iter()
+            .enumerate()
+            .any(|(other, sibling)| other != position && (sibling.is_answered() || sibling.has_unknown()));
+        if !reused.is_empty() && !another {
+            report.add(
+                Rule::KeyReuse,
+                format!(
+                    "key {} was called another request's, but no other can have taken it",
+                    intent.key
+                ),
+                reused,
+                accounts_of(intent.post),
+            );
+        }
+    }
+}
+
+fn same_answer(intent: &Intent<'_>, report: &mut Report) {
+    let mut answers: Vec<&Outcome> = Vec::new();
+    for call in &intent.calls {
+        if !matches!(call.outcome, Outcome::Unknown(_)) && !answers.contains(&&call.outcome) {
+            answers.push(&call.outcome);
+        }
+    }
+    if answers.len() > 1 {
+        let told: Vec<_> = answers.iter().map(|answer| told(answer)).collect();
+        report.add(
+            Rule::SameAnswer,
+            format!(
+                "key {} with one request was answered: {}",
+                intent.key,
+                told.join(" – ")
+            ),
+            intent.ids(),
+            accounts_of(intent.post),
+        );
+    }
+}
+
+fn told(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Posted { transaction, .. } => format!("posted {}", transaction.id),
+        Outcome::Balance(balance) => format!("balance {}", balance.balance),
+        Outcome::Refused(reason) | Outcome::Unknown(reason) => reason.clone(),
+    }
+}
+
+/// Each acknowledged transaction is there, as it was acknowledged and as it was asked for. Returns their ids.
+fn acknowledged<'a>(index: &Index<'a>, report: &mut Report) -> BTreeSet<&'a str> {
+    let mut owners: BTreeMap<&str, &Intent<'_>> = BTreeMap::new();
+    for intent in index.intents() {
+        for call in &intent.calls {
+            let Outcome::Posted {
+                transaction,
+                balances,
+            } = &call.outcome
+            else {
+                continue;
+            };
+            let owner = *owners.entry(&transaction.id).or_insert(intent);
+            if (owner.key, owner.post) != (intent.key, intent.post) {
+                report.add(
+                    Rule::OneEffect,
+                    format!(
+                        "keys {} and {} were both answered with {}",
+                        owner.key, intent.key, transaction.id
+                    ),
+                    owner.ids().into_iter().chain(intent.ids()),
+                    accounts_of(intent.post),
+                );
+            }
+            match index.transactions.get(transaction.id.as_str()) {
+                None => report.add(
+                    Rule::LostWrite,
+                    format!(
+                        "transaction {} was acknowledged and is not in the ledger",
+                        transaction.id
+                    ),
+                    [call.id],
+                    accounts_of(intent.post),
+                ),
+                Some(found) if *found != transaction || !balances_hold(transaction, balances) => report.add(
+                    Rule::ChangedWrite,
+                    format!(
+                        "transaction {} does not stand as it was acknowledged",
+                        transaction.id
+                    ),
+                    [call.id],
+                    accounts_of(intent.post),
+                ),
+                Some(found) if found.content() != *intent.post || found.merchant != intent.merchant => {
+                    report.add(
+                        Rule::PartialWrite,
+                        format!("transaction {} is not what was asked for", transaction.id),
+                        [call.id],
+                        accounts_of(intent.post),
+                    );
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    owners.into_keys().collect()
+}
+
+/// Whether the balances of an answer are those after the last entries of their accounts.
+fn balances_hold(transaction: &Transaction, balances: &[crate::Balance]) -> bool {
+    balances.iter().all(|balance| {
+        let last = transaction
+            .entries
+            .iter()
+            .rfind(|entry| entry.account == balance.account);
+        last.is_some_and(|entry| (entry.sequence, entry.balance_after) == (balance.sequence, balance.balance))
+    })
+}
+
+/// Each other transaction is the effect of one unanswered call.
+fn unacknowledged(index: &Index<'_>, acknowledged: &BTreeSet<&str>, report: &mut Report) {
+    let contents: Vec<_> = index
+        .transactions
+        .values()
+        .filter(|transaction| !acknowledged.contains(transaction.id.as_str()))
+        .map(|transaction| (transaction.content(), *transaction))
+        .collect();
+    let mut unexplained: BTreeMap<(&str, &Post), Vec<&str>> = BTreeMap::new();
+    for (content, transaction) in &contents {
+        unexplained
+            .entry((&transaction.merchant, content))
+            .or_default()
+            .push(&transaction.id);
+    }
+    let by_content = index.by_content();
+    for ((merchant, post), ids) in unexplained {
+        let askers = by_content.get(&(merchant, post)).map_or(&[][..], Vec::as_slice);
+        if askers.iter().filter(|intent| index.is_open(intent)).count() >= ids.len() {
+            continue;
+        }
+        let same_name = |intent: &&Intent<'_>| {
+            !post.reference.is_empty()
+                && (intent.merchant, &intent.post.reference) == (merchant, &post.reference)
+        };
+        let (rule, what, calls): (_, _, Vec<u64>) = if askers
+            .iter()
+            .any(|intent| !intent.posted().is_empty() || index.is_open(intent))
+        {
+            let calls = askers.iter().flat_map(|intent| intent.ids()).collect();
+            (Rule::OneEffect, "more than the keys that asked for it", calls)
+        } else if askers.is_empty() {
+            let named: Vec<_> = index.intents().filter(same_name).flat_map(Intent::ids).collect();
+            if named.is_empty() {
+                (Rule::UnaskedWrite, "which nobody asked for", named)
+            } else {
+                (
+                    Rule::PartialWrite,
+                    "which is not what was asked for under its reference",
+                    named,
+                )
+            }
+        } else {
+            let calls = askers.iter().flat_map(|intent| intent.ids()).collect();
+            (Rule::RefusedWrite, "although it was refused", calls)
+        };
+        report.add(
+            rule,
+            format!("the ledger has {}, {what}", ids.join(", ")),
+            calls,
+            accounts_of(post),
+        );
+    }
+}
+
+pub(crate) fn accounts_of(post: &Post) -> impl Iterator<Item = &str> {
+    accounts(&post.lines)
+}
+
+fn accounts(lines: &[crate::Line]) -> impl Iterator<Item = &str> {
+    lines.iter().map(|line| line.account.as_str())
+}

@@ -1,0 +1,13 @@
+//! The checker accepts what a correct fleet shows, and rejects each forgery by its rule.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod forged;
+mod forged_views;
+mod format;
+mod reference;
+mod valid;

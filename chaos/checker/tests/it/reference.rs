@@ -1,0 +1,281 @@
+//! A correct fleet in memory, one effect at a time, and what it would show.
+
+use std::collections::BTreeMap;
+
+use history_checker::{
+    Account, Balance, Entry, History, Kind, Line, Mail, Notification, Operation, Outcome, Post, Read,
+    Request, Side, Source, Transaction,
+};
+
+pub(crate) const SHOP: &str = "mer_shop";
+pub(crate) const OTHER: &str = "mer_other";
+/// Customers of [`SHOP`] with wallets.
+pub(crate) const CUSTOMERS: [&str; 2] = ["acc_ada", "acc_bob"];
+/// Holds 100 at most and has no wallet.
+pub(crate) const CAPPED: &str = "acc_capped";
+pub(crate) const OTHERS: [&str; 2] = ["acc_xenia", "acc_yuri"];
+
+pub(crate) struct Fleet {
+    pub(crate) history: History,
+    keys: BTreeMap<(String, Kind, String), (Post, Outcome)>,
+}
+
+fn account(id: &str, merchant: &str, normal: Side) -> Account {
+    let customer = normal == Side::Credit && !id.ends_with("redemption");
+    let (id, merchant, asset) = (id.to_owned(), merchant.to_owned(), "PTS".to_owned());
+    Account {
+        id,
+        merchant,
+        asset,
+        normal,
+        min: customer.then_some(0),
+        max: None,
+        email: None,
+    }
+}
+
+impl Fleet {
+    pub(crate) fn new() -> Self {
+        let mut history = History::default();
+        for (merchant, prefix) in [(SHOP, "acc_shop"), (OTHER, "acc_other")] {
+            history
+                .accounts
+                .push(account(&format!("{prefix}-issuance"), merchant, Side::Debit));
+            history
+                .accounts
+                .push(account(&format!("{prefix}-redemption"), merchant, Side::Credit));
+        }
+        for (merchant, ids) in [(SHOP, CUSTOMERS), (OTHER, OTHERS)] {
+            for id in ids {
+                let email = Some(format!("{id}@example.com"));
+                history.accounts.push(Account {
+                    email,
+                    ..account(id, merchant, Side::Credit)
+                });
+            }
+        }
+        history.accounts.push(Account {
+            max: Some(100),
+            ..account(CAPPED, SHOP, Side::Credit)
+        });
+        Self {
+            history,
+            keys: BTreeMap::new(),
+        }
+    }
+
+    /// What a ledger does with a write, at one moment.
+    pub(crate) fn apply(&mut self, merchant: &str, key: &str, post: &Post) -> Outcome {
+        let id = (merchant.to_owned(), post.kind, key.to_owned());
+        if let Some((first, answer)) = self.keys.get(&id) {
+            let reused = || Outcome::Refused("IDEMPOTENCY_KEY_REUSED".to_owned());
+            return if first == post { answer.clone() } else { reused() };
+        }
+        let answer = self.decide(merchant, post);
+        if let Outcome::Posted { transaction, .. } = &answer {
+            self.history.entries.extend(transaction.entries.iter().cloned());
+            self.history.transactions.push(transaction.clone());
+        }
+        self.keys.insert(id, (post.clone(), answer.clone()));
+        answer
+    }
+
+    fn decide(&self, merchant: &str, post: &Post) -> Outcome {
+        let id = format!("txn_{}", self.history.transactions.len() + 1);
+        let mut after: BTreeMap<&str, Balance> = BTreeMap::new();
+        let mut entries = Vec::new();
+        for line in &post.lines {
+            let found = self
+                .history
+                .accounts
+                .iter()
+                .find(|a| a.id == line.account && a.merchant == merchant);
+            let Some(account) = found else {
+                return Outcome::Refused("UNKNOWN_ACCOUNT".to_owned());
+            };
+            let now = after
+                .entry(&line.account)
+                .or_insert_with(|| self.balance(&line.account));
+            now.sequence += 1;
+            now.balance += if account.normal == line.side {
+                line.amount
+            } else {
+                -line.amount
+            };
+            entries.push(Entry {
+                transaction: id.clone(),
+                account: line.account.clone(),
+                side: line.side,
+                amount: line.amount,
+                sequence: now.sequence,
+                balance_after: now.balance,
+            });
+        }
+        for balance in after.values() {
+            let account = self
+                .history
+                .accounts
+                .iter()
+                .find(|a| a.id == balance.account)
+                .unwrap();
+            if account.min.is_some_and(|min| balance.balance < min) {
+                return Outcome::Refused("INSUFFICIENT_FUNDS".to_owned());
+            }
+            if account.max.is_some_and(|max| balance.balance > max) {
+                return Outcome::Refused("BALANCE_LIMIT_EXCEEDED".to_owned());
+            }
+        }
+        let (kind, reference) = (post.kind, post.reference.clone());
+        let transaction = Transaction {
+            id,
+            merchant: merchant.to_owned(),
+            kind,
+            reference,
+            entries,
+        };
+        Outcome::Posted {
+            transaction,
+            balances: after.into_values().collect(),
+        }
+    }
+
+    /// What an account holds now.
+    pub(crate) fn balance(&self, account: &str) -> Balance {
+        self.balance_at(account, i64::MAX)
+    }
+
+    /// What it held when its sequence was `at`, or now where that is less.
+    pub(crate) fn balance_at(&self, account: &str, at: i64) -> Balance {
+        let of_account = self
+            .history
+            .entries
+            .iter()
+            .filter(|e| e.account == account && e.sequence <= at);
+        let (sequence, balance) = of_account
+            .map(|e| (e.sequence, e.balance_after))
+            .max()
+            .unwrap_or((0, 0));
+        Balance {
+            account: account.to_owned(),
+            balance,
+            sequence,
+        }
+    }
+
+    /// Writes a call down.
+    pub(crate) fn record(
+        &mut self,
+        span: (u64, u64),
+        merchant: &str,
+        key: &str,
+        request: Request,
+        outcome: Outcome,
+    ) {
+        let id = self.history.operations.len() as u64;
+        let (start, end) = span;
+        let (merchant, key) = (merchant.to_owned(), key.to_owned());
+        self.history.operations.push(Operation {
+            id,
+            process: 0,
+            start,
+            end,
+            merchant,
+            key,
+            request,
+            outcome,
+        });
+    }
+
+    /// A write of [`SHOP`] that is answered before the next call begins.
+    pub(crate) fn post(&mut self, key: &str, post: &Post) -> Outcome {
+        let outcome = self.apply(SHOP, key, post);
+        self.record(
+            self.next_span(),
+            SHOP,
+            key,
+            Request::Post(post.clone()),
+            outcome.clone(),
+        );
+        outcome
+    }
+
+    /// A read of [`SHOP`] likewise.
+    pub(crate) fn read(&mut self, account: &str, from: Source, token: Option<i64>) {
+        let seen = Outcome::Balance(self.balance(account));
+        let read = Read {
+            account: account.to_owned(),
+            from,
+            token,
+        };
+        self.record(self.next_span(), SHOP, "", Request::Read(read), seen);
+    }
+
+    /// After all calls so far.
+    pub(crate) fn next_span(&self) -> (u64, u64) {
+        let start = self.history.operations.iter().map(|o| o.end).max().unwrap_or(0) + 10;
+        (start, start + 10)
+    }
+
+    /// Everything that can be seen in the end.
+    pub(crate) fn finish(mut self) -> History {
+        for account in &self.history.accounts {
+            let balance = self.balance(&account.id);
+            if account.email.is_some() {
+                self.history.wallet_balances.push(balance.clone());
+            }
+            self.history.ledger_balances.push(balance);
+        }
+        for transaction in &self.history.transactions {
+            let customer = transaction.entries.iter().find_map(|e| {
+                self.history
+                    .accounts
+                    .iter()
+                    .find(|a| a.id == e.account && a.email.is_some())
+            });
+            if let (Some(customer), true) = (customer, transaction.kind != Kind::General) {
+                let notification = Notification {
+                    id: format!("ntf_{}", transaction.id),
+                    transaction: transaction.id.clone(),
+                    account: customer.id.clone(),
+                    status: "SENT".to_owned(),
+                };
+                let mail = Mail {
+                    to: customer.email.clone().unwrap(),
+                    message_id: format!("<{}@localplus>", notification.id),
+                    transaction: transaction.id.clone(),
+                };
+                // As often as it was tried.
+                for _ in 0..=(transaction.entries[0].amount % 2) {
+                    self.history.mails.push(mail.clone());
+                }
+                self.history.notifications.push(notification);
+            }
+        }
+        self.history
+    }
+}
+
+fn post(kind: Kind, name: &str, from: &str, to: &str, amount: i64) -> Post {
+    let line = |account: &str, side| Line {
+        account: account.to_owned(),
+        side,
+        amount,
+    };
+    Post {
+        kind,
+        reference: name.to_owned(),
+        lines: vec![line(from, Side::Debit), line(to, Side::Credit)],
+    }
+}
+
+pub(crate) fn earn(name: &str, account: &str, amount: i64) -> Post {
+    post(Kind::Earn, name, "acc_shop-issuance", account, amount)
+}
+
+pub(crate) fn burn(name: &str, account: &str, amount: i64) -> Post {
+    post(Kind::Burn, name, account, "acc_shop-redemption", amount)
+}
+
+pub(crate) fn transfer(name: &str, from: &str, to: &str, amount: i64) -> Post {
+    post(Kind::General, name, from, to, amount)
+}

@@ -1,0 +1,206 @@
+//! What a correct fleet can show is accepted.
+
+use history_checker::{Outcome, Post, Read, Request, Source, check};
+use proptest::prelude::*;
+
+use crate::reference::{CAPPED, CUSTOMERS, Fleet, OTHERS, SHOP, burn, earn, transfer};
+
+/// How a call goes on the network.
+#[derive(Debug, Clone, Copy)]
+enum Fate {
+    Answered,
+    /// It takes effect so much after it began, perhaps after it was given up.
+    AnswerLost(u64),
+    RequestLost,
+}
+
+#[derive(Debug, Clone)]
+enum Asked {
+    Write {
+        post: Post,
+        key: Key,
+    },
+    Read {
+        account: &'static str,
+        from: Source,
+        behind: i64,
+        token: Option<i64>,
+    },
+}
+
+/// Whose key a write comes with.
+#[derive(Debug, Clone)]
+enum Key {
+    Own,
+    /// The same call once more, as a retry or at the same time.
+    And(Again),
+}
+
+#[derive(Debug, Clone)]
+struct Again {
+    start: u64,
+    fate: Fate,
+    with_other_body: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Call {
+    start: u64,
+    takes: u64,
+    fate: Fate,
+    asked: Asked,
+}
+
+fn fate() -> impl Strategy<Value = Fate> {
+    prop_oneof![
+        6 => Just(Fate::Answered),
+        1 => (0..600_u64).prop_map(Fate::AnswerLost),
+        1 => Just(Fate::RequestLost),
+    ]
+}
+
+fn post() -> impl Strategy<Value = Post> {
+    let customer = prop::sample::select(&CUSTOMERS[..]);
+    // Without a name it is told apart by its amount alone, and amounts repeat.
+    let name = prop_oneof![Just(String::new()), "[a-z]{12}"];
+    (0..5_u8, customer, name, 1..80_i64).prop_map(|(which, customer, name, amount)| match which {
+        0 | 1 => earn(&name, customer, amount),
+        2 => burn(&name, customer, amount),
+        3 => transfer(&name, customer, CAPPED, amount),
+        _ => transfer(&name, customer, OTHERS[0], amount),
+    })
+}
+
+fn asked() -> impl Strategy<Value = Asked> {
+    let again = prop_oneof![
+        3 => Just(Key::Own),
+        1 => (0..1_000_u64, fate(), any::<bool>())
+            .prop_map(|(start, fate, with_other_body)| Key::And(Again { start, fate, with_other_body })),
+    ];
+    let from = prop_oneof![Just(Source::Ledger), Just(Source::Wallet)];
+    let read = (
+        prop::sample::select(vec![CUSTOMERS[0], CUSTOMERS[1], CAPPED]),
+        from,
+        0..4_i64,
+        prop::option::of(0..9_i64),
+    );
+    prop_oneof![
+        3 => (post(), again).prop_map(|(post, key)| Asked::Write { post, key }),
+        2 => read.prop_map(|(account, from, behind, token)| Asked::Read { account, from, behind, token }),
+    ]
+}
+
+fn calls() -> impl Strategy<Value = Vec<Call>> {
+    let call = (0..1_000_u64, 1..200_u64, fate(), asked());
+    prop::collection::vec(
+        call.prop_map(|(start, takes, fate, asked)| Call {
+            start,
+            takes,
+            fate,
+            asked,
+        }),
+        0..60,
+    )
+}
+
+/// A call and when it takes effect.
+struct Event {
+    at: Option<u64>,
+    span: (u64, u64),
+    key: String,
+    asked: Asked,
+    answered: bool,
+}
+
+fn event(start: u64, takes: u64, fate: Fate, key: String, asked: Asked) -> Event {
+    let at = match fate {
+        Fate::Answered => Some(start + takes / 2),
+        Fate::AnswerLost(after) => Some(start + after),
+        Fate::RequestLost => None,
+    };
+    Event {
+        at,
+        span: (start, start + takes),
+        key,
+        asked,
+        answered: matches!(fate, Fate::Answered),
+    }
+}
+
+fn play(calls: Vec<Call>) -> history_checker::History {
+    let mut events = Vec::new();
+    for (number, call) in calls.into_iter().enumerate() {
+        let key = format!("key-{number}");
+        if let Asked::Write {
+            post,
+            key: Key::And(again),
+        } = &call.asked
+        {
+            let amount = i64::from(again.with_other_body) * 100;
+            let mut post = post.clone();
+            post.lines.iter_mut().for_each(|line| line.amount += amount);
+            let asked = Asked::Write { post, key: Key::Own };
+            events.push(event(again.start, call.takes, again.fate, key.clone(), asked));
+        }
+        events.push(event(call.start, call.takes, call.fate, key, call.asked));
+    }
+    events.sort_by_key(|event| event.at);
+    let mut fleet = Fleet::new();
+    for event in events {
+        let (request, outcome) = match event.asked {
+            Asked::Write { post, .. } => {
+                let outcome = event.at.map(|_| fleet.apply(SHOP, &event.key, &post));
+                (Request::Post(post), outcome)
+            }
+            Asked::Read {
+                account,
+                from,
+                behind,
+                token,
+            } => {
+                let now = fleet.balance(account);
+                let token = token.filter(|token| *token <= now.sequence);
+                let stale = if from == Source::Wallet {
+                    now.sequence - behind
+                } else {
+                    now.sequence
+                };
+                let seen = fleet.balance_at(account, stale.max(token.unwrap_or(0)));
+                let token = token.filter(|_| from == Source::Wallet);
+                (
+                    Request::Read(Read {
+                        account: account.to_owned(),
+                        from,
+                        token,
+                    }),
+                    Some(Outcome::Balance(seen)),
+                )
+            }
+        };
+        let unknown = || Outcome::Unknown("UNAVAILABLE".to_owned());
+        let outcome = outcome.filter(|_| event.answered).unwrap_or_else(unknown);
+        let key = if matches!(request, Request::Read(_)) {
+            String::new()
+        } else {
+            event.key
+        };
+        fleet.record(event.span, SHOP, &key, request, outcome);
+    }
+    fleet.finish()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+
+    #[test]
+    fn histories_of_a_correct_fleet_are_accepted(calls in calls()) {
+        let history = play(calls);
+        let violations = check(&history);
+        prop_assert!(violations.is_empty(), "{violations:#?}\n{history:#?}");
+    }
+}
+
+#[test]
+fn an_empty_history_is_accepted() {
+    assert_eq!(check(&Fleet::new().finish()), []);
+}

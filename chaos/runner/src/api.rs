@@ -1,0 +1,404 @@
+//! The public API, as the history tells of it.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, anyhow};
+use history_checker::{Balance, Entry, Kind, Line, Notification, Outcome, Post, Side, Transaction};
+use lp_client::Outgoing;
+use lp_contracts::{
+    common::v1::{Money, PageRequest, PageResponse},
+    ledger::v1::{self as ledger, ledger_service_client::LedgerServiceClient},
+    notification::v1::{self as notification, notification_service_client::NotificationServiceClient},
+    wallet::v1::{self as wallet, wallet_service_client::WalletServiceClient},
+};
+use lp_types::{Actor, CallerContext, IdempotencyKey, MerchantId, RequestId};
+use tonic::{Code, Status, transport::Channel};
+use tonic_types::StatusExt as _;
+use uuid::Uuid;
+
+/// The points of every merchant.
+pub(crate) const POINTS: &str = "PTS";
+/// How long a client waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// The largest page.
+const PAGE: i32 = 500;
+
+/// The services' clients.
+#[derive(Debug)]
+pub(crate) struct Api {
+    pub(crate) ledger: LedgerServiceClient<Channel>,
+    pub(crate) wallet: WalletServiceClient<Channel>,
+    pub(crate) notification: NotificationServiceClient<Channel>,
+    requests: AtomicU64,
+}
+
+/// A position that a read may ask for, as the ledger handed it out.
+#[derive(Debug, Clone)]
+pub(crate) struct Token {
+    pub(crate) account: String,
+    pub(crate) sequence: i64,
+    pub(crate) text: String,
+}
+
+impl Api {
+    /// Of the fleet with these URLs.
+    pub(crate) fn new(urls: &[(String, String)]) -> anyhow::Result<Self> {
+        let channel = |name: &str| {
+            let url = urls
+                .iter()
+                .find(|(known, _)| known == name)
+                .with_context(|| format!("no {name}"))?;
+            anyhow::Ok(lp_client::channel(&url.1.parse()?)?)
+        };
+        Ok(Self {
+            ledger: LedgerServiceClient::new(channel("SVC_LEDGER_URL")?),
+            wallet: WalletServiceClient::new(channel("SVC_WALLET_URL")?),
+            notification: NotificationServiceClient::new(channel("SVC_NOTIFICATION_URL")?),
+            requests: AtomicU64::new(1),
+        })
+    }
+
+    /// `message` as a request of `merchant`; with `key`, unless that is empty.
+    pub(crate) fn request<M>(
+        &self,
+        merchant: MerchantId,
+        key: &str,
+        message: M,
+    ) -> anyhow::Result<tonic::Request<M>> {
+        let number = self.requests.fetch_add(1, Ordering::Relaxed);
+        let caller = CallerContext {
+            merchant,
+            actor: Actor::try_from("chaos".to_owned())?,
+            request: RequestId::from_uuid(Uuid::from_u128(number.into())),
+        };
+        let key = Some(key)
+            .filter(|key| !key.is_empty())
+            .map(|key| IdempotencyKey::try_from(key.to_owned()));
+        let key = key.transpose()?;
+        let deadline = Instant::now().checked_add(PATIENCE).context("a deadline")?;
+        Ok(Outgoing {
+            caller: &caller,
+            deadline,
+            key: key.as_ref(),
+        }
+        .request(message))
+    }
+
+    /// Posts, once. The tokens are those of the answer.
+    pub(crate) async fn post(&self, merchant: MerchantId, key: &str, post: &Post) -> (Outcome, Vec<Token>) {
+        match self.try_post(merchant, key, post).await {
+            Ok((transaction, balances)) => {
+                let tokens = balances.iter().map(token).collect();
+                let read = transaction_of(merchant, transaction)
+                    .and_then(|t| Ok((t, balances.iter().map(balance_of).collect::<anyhow::Result<_>>()?)));
+                match read {
+                    Ok((transaction, balances)) => (
+                        Outcome::Posted {
+                            transaction,
+                            balances,
+                        },
+                        tokens,
+                    ),
+                    Err(error) => (Outcome::Unknown(format!("{error:#}")), Vec::new()),
+                }
+            }
+            Err(status) => (outcome_of(&status), Vec::new()),
+        }
+    }
+
+    async fn try_post(
+        &self,
+        merchant: MerchantId,
+        key: &str,
+        post: &Post,
+    ) -> Result<(Option<ledger::Transaction>, Vec<ledger::Balance>), Status> {
+        let mut client = self.ledger.clone();
+        let reference = post.reference.clone();
+        // The line of the customer: Earn credits it, Burn debits it.
+        let customer = |side| post.lines.iter().find(|line| line.side == side).cloned();
+        let malformed = |error: anyhow::Error| Status::invalid_argument(error.to_string());
+        let missing = || Status::invalid_argument("no line of a customer");
+        match post.kind {
+            Kind::Earn => {
+                let Line { account, amount, .. } = customer(Side::Credit).ok_or_else(missing)?;
+                let message = ledger::EarnRequest {
+                    account_id: account,
+                    amount: money(amount),
+                    reference,
+                };
+                let request = self.request(merchant, key, message).map_err(malformed)?;
+                let answer = client.earn(request).await?.into_inner();
+                Ok((answer.transaction, answer.balance.into_iter().collect()))
+            }
+            Kind::Burn => {
+                let Line { account, amount, .. } = customer(Side::Debit).ok_or_else(missing)?;
+                let message = ledger::BurnRequest {
+                    account_id: account,
+                    amount: money(amount),
+                    reference,
+                };
+                let request = self.request(merchant, key, message).map_err(malformed)?;
+                let answer = client.burn(request).await?.into_inner();
+                Ok((answer.transaction, answer.balance.into_iter().collect()))
+            }
+            Kind::General => {
+                let entries = post.lines.iter().map(new_entry).collect();
+                let message = ledger::CreateTransactionRequest { entries, reference };
+                let request = self.request(merchant, key, message).map_err(malformed)?;
+                let answer = client.create_transaction(request).await?.into_inner();
+                Ok((answer.transaction, answer.balances))
+            }
+        }
+    }
+
+    /// The balance of an account, from the ledger.
+    pub(crate) async fn ledger_balance(
+        &self,
+        merchant: MerchantId,
+        account: &str,
+    ) -> Result<Balance, Status> {
+        let message = ledger::GetBalanceRequest {
+            account_id: account.to_owned(),
+        };
+        let request = self
+            .request(merchant, "", message)
+            .map_err(|error| Status::internal(error.to_string()))?;
+        let answer = self.ledger.clone().get_balance(request).await?.into_inner();
+        let balance = answer.balance.as_ref().map(balance_of).transpose();
+        balance
+            .ok()
+            .flatten()
+            .ok_or_else(|| Status::internal("an answer without balance"))
+    }
+
+    /// The balance of the wallet that stands for `account`.
+    pub(crate) async fn wallet_balance(
+        &self,
+        merchant: MerchantId,
+        wallet_id: &str,
+        account: &str,
+        token: Option<&Token>,
+    ) -> Result<Balance, Status> {
+        let message = wallet::GetBalanceRequest {
+            wallet_id: wallet_id.to_owned(),
+            consistency_token: token.map(|token| token.text.clone()).unwrap_or_default(),
+        };
+        let request = self
+            .request(merchant, "", message)
+            .map_err(|error| Status::internal(error.to_string()))?;
+        let answer = self.wallet.clone().get_balance(request).await?.into_inner();
+        let held = answer
+            .balance
+            .ok_or_else(|| Status::internal("an answer without balance"))?;
+        Ok(Balance {
+            account: account.to_owned(),
+            balance: held.minor_units,
+            sequence: answer.sequence,
+        })
+    }
+
+    /// All transactions of a merchant.
+    pub(crate) async fn transactions(&self, merchant: MerchantId) -> anyhow::Result<Vec<Transaction>> {
+        let (mut all, mut page) = (Vec::new(), Some(first_page()));
+        while page.is_some() {
+            let message = ledger::ListTransactionsRequest {
+                page,
+                ..Default::default()
+            };
+            let request = self.request(merchant, "", message)?;
+            let answer = self.ledger.clone().list_transactions(request).await?.into_inner();
+            for one in answer.transactions {
+                all.push(transaction_of(merchant, Some(one))?);
+            }
+            page = next_page(answer.page);
+        }
+        Ok(all)
+    }
+
+    /// All entries of an account.
+    pub(crate) async fn entries(&self, merchant: MerchantId, account: &str) -> anyhow::Result<Vec<Entry>> {
+        let (mut all, mut page) = (Vec::new(), Some(first_page()));
+        while page.is_some() {
+            let message = ledger::ListEntriesRequest {
+                account_id: account.to_owned(),
+                page,
+            };
+            let request = self.request(merchant, "", message)?;
+            let answer = self.ledger.clone().list_entries(request).await?.into_inner();
+            for one in answer.entries {
+                all.push(entry_of(one)?);
+            }
+            page = next_page(answer.page);
+        }
+        Ok(all)
+    }
+
+    /// All notifications of a merchant.
+    pub(crate) async fn notifications(&self, merchant: MerchantId) -> anyhow::Result<Vec<Notification>> {
+        let (mut all, mut page) = (Vec::new(), Some(first_page()));
+        while page.is_some() {
+            let message = notification::ListNotificationsRequest {
+                page,
+                ..Default::default()
+            };
+            let request = self.request(merchant, "", message)?;
+            let answer = self
+                .notification
+                .clone()
+                .list_notifications(request)
+                .await?
+                .into_inner();
+            all.extend(answer.notifications.into_iter().map(|one| {
+                Notification {
+                    status: one
+                        .status()
+                        .as_str_name()
+                        .trim_start_matches("NOTIFICATION_STATUS_")
+                        .to_owned(),
+                    id: one.notification_id,
+                    transaction: one.transaction_id,
+                    account: one.account_id,
+                }
+            }));
+            page = next_page(answer.page);
+        }
+        Ok(all)
+    }
+}
+
+fn first_page() -> PageRequest {
+    PageRequest {
+        page_size: PAGE,
+        page_token: String::new(),
+    }
+}
+
+fn next_page(page: Option<PageResponse>) -> Option<PageRequest> {
+    let token = page
+        .map(|page| page.next_page_token)
+        .filter(|token| !token.is_empty())?;
+    Some(PageRequest {
+        page_token: token,
+        ..first_page()
+    })
+}
+
+/// A failed call: refused where that is an answer, unknown where it is none.
+pub(crate) fn outcome_of(status: &Status) -> Outcome {
+    let info = status.get_details_error_info();
+    // Without details it is the transport's word, and not the service's.
+    let reason = info.map_or_else(|| format!("{:?}", status.code()), |info| info.reason);
+    match status.code() {
+        Code::Unavailable
+        | Code::DeadlineExceeded
+        | Code::ResourceExhausted
+        | Code::Cancelled
+        | Code::Internal
+        | Code::Unknown => Outcome::Unknown(reason),
+        _ => Outcome::Refused(reason),
+    }
+}
+
+fn money(amount: i64) -> Option<Money> {
+    Some(Money {
+        minor_units: amount,
+        asset_code: POINTS.to_owned(),
+    })
+}
+
+fn new_entry(line: &Line) -> ledger::NewEntry {
+    let direction = match line.side {
+        Side::Debit => ledger::Direction::Debit,
+        Side::Credit => ledger::Direction::Credit,
+    };
+    ledger::NewEntry {
+        account_id: line.account.clone(),
+        direction: direction.into(),
+        amount: money(line.amount),
+    }
+}
+
+fn token(balance: &ledger::Balance) -> Token {
+    let (account, text) = (balance.account_id.clone(), balance.consistency_token.clone());
+    Token {
+        account,
+        sequence: balance.sequence,
+        text,
+    }
+}
+
+fn balance_of(balance: &ledger::Balance) -> anyhow::Result<Balance> {
+    let held = balance.balance.as_ref().context("a balance without amount")?;
+    Ok(Balance {
+        account: balance.account_id.clone(),
+        balance: held.minor_units,
+        sequence: balance.sequence,
+    })
+}
+
+fn transaction_of(merchant: MerchantId, found: Option<ledger::Transaction>) -> anyhow::Result<Transaction> {
+    let found = found.context("an answer without transaction")?;
+    let kind = match found.kind() {
+        ledger::TransactionKind::General => Kind::General,
+        ledger::TransactionKind::Earn => Kind::Earn,
+        ledger::TransactionKind::Burn => Kind::Burn,
+        ledger::TransactionKind::Unspecified => return Err(anyhow!("a transaction of no kind")),
+    };
+    Ok(Transaction {
+        id: found.transaction_id,
+        merchant: merchant.to_string(),
+        kind,
+        reference: found.reference,
+        entries: found
+            .entries
+            .into_iter()
+            .map(entry_of)
+            .collect::<anyhow::Result<_>>()?,
+    })
+}
+
+fn entry_of(entry: ledger::Entry) -> anyhow::Result<Entry> {
+    let side = match entry.direction() {
+        ledger::Direction::Debit => Side::Debit,
+        ledger::Direction::Credit => Side::Credit,
+        ledger::Direction::Unspecified => return Err(anyhow!("an entry of no side")),
+    };
+    Ok(Entry {
+        transaction: entry.transaction_id,
+        account: entry.account_id,
+        side,
+        amount: entry.amount.context("an entry without amount")?.minor_units,
+        sequence: entry.account_sequence,
+        balance_after: entry.balance_after,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_answer_is_a_refusal() {
+        assert_eq!(
+            outcome_of(&Status::unavailable("")),
+            Outcome::Unknown("Unavailable".to_owned())
+        );
+        assert_eq!(
+            outcome_of(&Status::aborted("")),
+            Outcome::Refused("Aborted".to_owned())
+        );
+        let fault = Status::with_error_details(
+            Code::Internal,
+            "",
+            tonic_types::ErrorDetails::with_error_info(
+                "INTERNAL",
+                "localplus",
+                std::collections::HashMap::new(),
+            ),
+        );
+        assert_eq!(outcome_of(&fault), Outcome::Unknown("INTERNAL".to_owned()));
+    }
+}

@@ -1,0 +1,173 @@
+//! Breaks a fleet in the middle of traffic, mends it, and asks the checker what that did.
+//!
+//! `cargo xtask chaos smoke` builds the services and starts this. Start with `run.rs` (one run), then `faults.rs`
+//! (what the seed breaks), `traffic.rs` (what the clients do), `observe.rs` (when the fleet has come to rest).
+//! The seed decides every choice here; the timing of the machine remains.
+
+mod api;
+mod faults;
+mod observe;
+mod recorder;
+mod run;
+mod summary;
+mod traffic;
+mod world;
+
+use std::{fs::File, io::BufReader, path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::Context as _;
+use clap::Parser;
+use history_checker::{History, Violation, check};
+use lp_stack::{
+    Durability, Stack, StackName,
+    interrupt::{self, Interrupted},
+    progress::Silent,
+};
+
+use crate::{
+    faults::{Kind, Kinds},
+    run::{Settings, digest, play},
+    summary::Summary,
+};
+
+/// Traffic with faults against a fleet of its own, judged by the history checker. Ends with 1 on any violation.
+#[derive(Debug, Parser)]
+#[command(name = "chaos")]
+struct Arguments {
+    /// How many runs, with this seed and those after it
+    #[arg(long, default_value_t = 1)]
+    runs: u64,
+    /// The first seed
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Seconds of traffic in each run
+    #[arg(long, default_value_t = 20)]
+    seconds: u64,
+    /// Which faults: kill, kafka, valkey, postgres, pause, with commas; or none
+    #[arg(long, default_value_t = Kinds(Kind::ALL.to_vec()))]
+    faults: Kinds,
+    /// Clients at once
+    #[arg(long, default_value_t = 8)]
+    clients: u32,
+    /// Replicas of each service, over which the clients spread their calls
+    #[arg(long, default_value_t = 2)]
+    replicas: usize,
+    /// Leave out seeds that the last summary, of the same commit and settings, calls ok
+    #[arg(long)]
+    resume: bool,
+    /// The folder of the services' programs (default: this program's own)
+    #[arg(long)]
+    binaries: Option<PathBuf>,
+    /// The folder for the servers' data, failed histories and the summary (default: above the programs')
+    #[arg(long)]
+    target: Option<PathBuf>,
+    /// Start nothing: judge this history again
+    #[arg(long, value_name = "HISTORY")]
+    judge: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match &arguments.judge {
+        Some(file) => judge(file),
+        None => all_runs(&arguments),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) if error.is::<Interrupted>() => ExitCode::from(130),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn judge(file: &PathBuf) -> anyhow::Result<bool> {
+    let source = File::open(file).with_context(|| format!("{} cannot be opened", file.display()))?;
+    let violations = check(&History::read(BufReader::new(source))?);
+    violations
+        .iter()
+        .for_each(|violation: &Violation| println!("{violation}"));
+    println!("{} violations", violations.len());
+    Ok(violations.is_empty())
+}
+
+/// Whether all runs were ok.
+fn all_runs(arguments: &Arguments) -> anyhow::Result<bool> {
+    interrupt::install()?;
+    let own = std::env::current_exe()?
+        .parent()
+        .context("this program has no folder")?
+        .to_owned();
+    let binaries = arguments.binaries.clone().unwrap_or_else(|| own.clone());
+    let target = arguments
+        .target
+        .clone()
+        .or_else(|| Some(own.parent()?.to_owned()))
+        .context("no target folder")?;
+    let keep = target.join("chaos");
+    std::fs::create_dir_all(&keep)?;
+    let settings = Settings {
+        traffic: Duration::from_secs(arguments.seconds),
+        clients: arguments.clients,
+        replicas: arguments.replicas,
+        kinds: arguments.faults.0.clone(),
+    };
+    let Arguments {
+        seconds,
+        clients,
+        replicas,
+        faults,
+        ..
+    } = arguments;
+    let stamp = format!("{seconds} s, {clients} clients, {replicas} replicas, faults {faults}");
+    let mut summary = Summary::open(keep.join("summary.json"), stamp, arguments.resume);
+
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    Stack::wipe(&target, StackName::Chaos)?;
+    // As in production: what was acknowledged must survive the crash of a server.
+    let mut stack = Stack::start(&target, StackName::Chaos, Durability::Full, &Silent)?;
+    println!("commit {}; {}", summary.commit(), summary.settings());
+    println!(
+        "{:>6} {:>7} {:>7} {:>7} {:>5}  {:<10} faults",
+        "seed", "ok", "refused", "unknown", "time", "verdict"
+    );
+    let seeds = arguments.seed..arguments.seed.saturating_add(arguments.runs);
+    for seed in seeds
+        .clone()
+        .filter(|seed| !summary.has(*seed))
+        .collect::<Vec<_>>()
+    {
+        let outcomes = play(&mut stack, &runtime, &binaries, seed, &settings, &keep)?;
+        println!(
+            "{seed:>6} {:>7} {:>7} {:>7} {:>3} s  {:<10} {}",
+            outcomes.ok,
+            outcomes.refused,
+            outcomes.unknown,
+            outcomes.seconds,
+            outcomes.verdict,
+            outcomes.faults.join(", ")
+        );
+        digest(&outcomes.violations)
+            .iter()
+            .for_each(|line| println!("       {line}"));
+        if outcomes.verdict != "ok" {
+            println!("       kept in {}", keep.join(format!("seed-{seed}")).display());
+            // It may have left a server broken.
+            drop(stack);
+            stack = Stack::start(&target, StackName::Chaos, Durability::Full, &Silent)?;
+        }
+        summary.add(outcomes)?;
+    }
+    let failed = summary.failed();
+    println!(
+        "{} runs, {failed} not ok; {}",
+        summary.len(),
+        summary.file().display()
+    );
+    Ok(failed == 0)
+}
