@@ -1,5 +1,6 @@
 //! `cargo xtask chaos`: builds the services and the runner, and lets it break them.
 
+use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
 use std::sync::atomic::AtomicBool;
 
@@ -34,10 +35,7 @@ pub(crate) fn run(workspace: &Workspace, experiment: &Experiment) -> anyhow::Res
     )?;
     let mut chaos = Command::new(workspace.binary("chaos"));
     chaos.args(runner).current_dir(&workspace.root);
-    let status = command::finish(&mut chaos, None)?;
-    Ok(if status.success() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    // In our place: it hears Ctrl-C itself, and takes its time to end what it started.
+    let error = chaos.exec();
+    Err(command::start_error(&workspace.binary("chaos"), &error))
 }

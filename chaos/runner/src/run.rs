@@ -71,22 +71,19 @@ pub(crate) fn play(
     let mut history = History::default();
     let played = try_play(stack, runtime, binaries, seed, settings, &blows, &mut history);
     interrupt::check()?;
-    let violations = match played {
-        Ok(()) => check(&history).iter().map(Violation::to_string).collect(),
-        Err(error) => vec![format!("{error:#}")],
-    };
-    let verdict = match (&violations, history.transactions.is_empty()) {
-        (violations, _) if violations.is_empty() => "ok",
-        (_, true) => "error",
-        _ => "violations",
+    let (verdict, violations) = match played {
+        Ok(()) => {
+            let violations: Vec<_> = check(&history).iter().map(Violation::to_string).collect();
+            (
+                if violations.is_empty() { "ok" } else { "violations" },
+                violations,
+            )
+        }
+        Err(error) => ("error", vec![format!("{error:#}")]),
     };
     if verdict != "ok" {
-        keep_traces(
-            &history,
-            stack,
-            settings.replicas,
-            &keep.join(format!("seed-{seed}")),
-        )?;
+        let keep = keep.join(format!("seed-{seed}"));
+        keep_traces(&history, stack, settings.replicas, &keep)?;
     }
     let count = |wanted: fn(&Outcome) -> bool| {
         history

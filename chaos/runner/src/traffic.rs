@@ -130,14 +130,11 @@ impl Client {
             return;
         };
         let shared = Arc::clone(&self.shared);
-        let share = match shared.api(self.number) {
-            Some(api) => api
-                .ledger_balance(merchant.id, &customer.account)
-                .await
-                .map_or(10, |held| held.balance / 3),
-            None => return,
+        let Some(api) = shared.api(self.lane(0)) else {
+            return;
         };
-        let share = share.max(1);
+        let held = api.ledger_balance(merchant.id, &customer.account).await;
+        let share = held.map_or(10, |held| held.balance / 3).max(1);
         let rush: Vec<_> = (0..LANES)
             .map(|lane| {
                 let (from, to) = (&customer.account, &merchant.redemption);

@@ -89,7 +89,7 @@ impl Reader {
 
 #[tokio::test]
 async fn a_transaction_is_told_to_each_customers_account_and_a_refusal_to_nobody() {
-    let ground = Ground::with_real_topics().await;
+    let ground = Ground::with_events().await;
     let reader = Reader::start(&ground).await;
     let instance = ground.start().await;
     let client = instance.merchant();
@@ -175,7 +175,7 @@ async fn a_transaction_is_told_to_each_customers_account_and_a_refusal_to_nobody
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn records_of_one_account_come_in_the_order_of_its_sequence() {
-    let ground = Ground::with_real_topics().await;
+    let ground = Ground::with_events().await;
     let reader = Reader::start(&ground).await;
     let (one, other) = (ground.start().await, ground.start().await);
     let client = one.merchant();
@@ -215,7 +215,7 @@ async fn records_of_one_account_come_in_the_order_of_its_sequence() {
 
 #[tokio::test]
 async fn while_kafka_is_away_the_ledger_posts_and_events_wait() {
-    let mut ground = Ground::new().await;
+    let mut ground = Ground::with_events().await;
     let there = ground.kafka.clone();
     // Nobody listens there.
     ground.kafka.kafka_brokers = "127.0.0.1:1".to_owned();

@@ -14,7 +14,7 @@ use crate::{
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_lets_requests_finish_and_takes_no_new_ones() {
-    let ground = Ground::new().await;
+    let ground = Ground::with_events().await;
     let instance = ground
         .start_with(|common| common.serve.drain_delay_ms = 500)
         .await;

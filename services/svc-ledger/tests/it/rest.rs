@@ -117,7 +117,7 @@ async fn points_are_earned_burnt_and_read() {
 
 #[tokio::test]
 async fn the_service_documents_itself() {
-    let ground = Ground::new().await;
+    let ground = Ground::with_events().await;
     let instance = ground.start().await;
     instance.merchant().customer_with(5).await;
     let (status, document) = text(&instance, "/openapi.json").await;

@@ -33,37 +33,44 @@ pub struct Ground {
 }
 
 impl Ground {
-    /// With the service's own topics, of one partition: a cluster does not like thousands of them.
+    /// Without events: the test itself holds the relays' lease, so that none of them leads, and rows stay in
+    /// the outbox. A cluster does not like the topics of every test.
     pub async fn new() -> Self {
-        Self::with_partitions(|_| 1).await
+        Self::without_relay(TestDatabase::create("ledger", &Service::migrator()).await).await
     }
 
-    /// With the service's own topics as they are declared.
-    pub async fn with_real_topics() -> Self {
-        Self::with_partitions(|declared| declared).await
-    }
-
-    /// With a database that was provisioned and migrated as a real one is, and not cloned.
+    /// As [`Ground::new`], with a database that was provisioned and migrated as a real one is, and not cloned.
     pub async fn provisioned() -> Self {
         let database = TestDatabase::empty("ledger").await;
         lp_pg::schema::migrate(&database.owner, &database.config, &Service::migrator())
             .await
             .unwrap();
+        Self::without_relay(database).await
+    }
+
+    async fn without_relay(database: TestDatabase) -> Self {
+        let mut owner = database.owner_session().await;
+        run(
+            &mut owner,
+            "SELECT pg_advisory_lock(7206, hashtext(current_schema()))",
+        )
+        .await;
         Self {
-            owner: Mutex::new(database.owner_session().await),
+            owner: Mutex::new(owner),
             database,
-            ..Self::new().await
+            kafka: servers::kafka(),
         }
     }
 
-    async fn with_partitions(partitions: impl Fn(i32) -> i32) -> Self {
+    /// With a relay that publishes, and the service's own topics.
+    pub async fn with_events() -> Self {
         let kafka = servers::kafka();
         let owned = lp_contracts::topics::owned_by(Service::NAME).unwrap();
         let topics: Vec<_> = owned
             .iter()
             .map(|t| lp_kafka::topics::Topic {
                 name: &t.name,
-                partitions: partitions(t.partitions),
+                partitions: t.partitions,
                 retention_days: t.retention_days,
             })
             .collect();
