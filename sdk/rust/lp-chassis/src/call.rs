@@ -1,6 +1,6 @@
 //! What a handler needs to know of a request.
 
-use std::time::Instant;
+use std::{borrow::Cow, time::Instant};
 
 use jiff::Timestamp;
 use lp_error::{Code, Error, InField, Result};
@@ -31,17 +31,17 @@ impl Call {
             .extensions()
             .get::<Self>()
             .cloned()
-            .ok_or_else(unauthenticated)
+            .ok_or_else(|| unauthenticated("no caller"))
     }
 }
 
 /// The refusal of a request that nobody seems to make.
-pub fn unauthenticated() -> Error {
+pub fn unauthenticated(message: impl Into<Cow<'static, str>>) -> Error {
     Error::new(
         Code::Unauthenticated,
         lp_error::DOMAIN,
         "UNAUTHENTICATED",
-        "no caller: credentials are missing or malformed",
+        message,
     )
 }
 

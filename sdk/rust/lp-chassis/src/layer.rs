@@ -134,19 +134,33 @@ impl Shared {
 
     fn caller(&self, headers: &HeaderMap, request: RequestId) -> Result<CallerContext, Error> {
         let CallerAuth::TrustedHeaders = self.policy.caller_auth;
-        let text = |name| headers.get(name).and_then(|v: &HeaderValue| v.to_str().ok());
-        let merchant = text(MERCHANT)
-            .and_then(|m| m.parse().ok())
-            .ok_or_else(unauthenticated)?;
-        let actor = text(ACTOR)
-            .and_then(|a| Actor::try_from(a.to_owned()).ok())
-            .ok_or_else(unauthenticated)?;
+        let merchant = the_one(headers, MERCHANT)?;
+        let merchant = merchant.parse().map_err(|error| not_known(MERCHANT, &error))?;
+        let actor = the_one(headers, ACTOR)?;
+        let actor = Actor::try_from(actor.to_owned()).map_err(|error| not_known(ACTOR, &error))?;
         Ok(CallerContext {
             merchant,
             actor,
             request,
         })
     }
+}
+
+/// The value of a header that stands there once. A second one is refused: of two, a gateway may have written the
+/// one and the client the other.
+fn the_one<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a str, Error> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Err(not_known(name, &"is missing")),
+        (Some(_), Some(_)) => Err(not_known(name, &"stands there more than once")),
+        (Some(value), None) => value
+            .to_str()
+            .map_err(|_| not_known(name, &"must be visible ASCII")),
+    }
+}
+
+fn not_known(header: &str, what: &dyn std::fmt::Display) -> Error {
+    unauthenticated(format!("no caller: the header {header} {what}")).with_field(header, what.to_string())
 }
 
 /// The id that the caller gave, or a new one.
@@ -180,7 +194,7 @@ where
             _ if !is_grpc(request.headers()) => Err(unsupported_media_type()),
             Some(_) => shared.caller(request.headers(), id),
             // An rpc without an access option is open to nobody.
-            None => Err(unauthenticated()),
+            None => Err(unauthenticated("nobody may call this")),
         };
         let (outcome, cost) = match (shared.room.try_acquire(), &caller) {
             (Err(_), _) => (
@@ -202,7 +216,13 @@ where
         if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
             response.headers_mut().insert(REQUEST_ID, value);
         }
-        let code = tell(&rpc, &response, caller.ok().as_ref(), started.elapsed(), cost);
+        let code = tell(
+            &rpc,
+            &response,
+            (id, caller.ok().as_ref()),
+            started.elapsed(),
+            cost,
+        );
         shared.requests.add(1, &[("rpc", &rpc), ("code", code)]);
         shared
             .seconds
@@ -321,7 +341,7 @@ fn documented(response: Response<Body>) -> Response<Body> {
 fn tell(
     rpc: &str,
     response: &Response<Body>,
-    caller: Option<&CallerContext>,
+    (id, caller): (RequestId, Option<&CallerContext>),
     took: Duration,
     cost: RequestCost,
 ) -> &'static str {
@@ -338,7 +358,7 @@ fn tell(
     };
     let merchant = caller.map(|c| tracing::field::display(c.merchant));
     let actor = caller.map(|c| c.actor.as_str());
-    let request_id = caller.map(|c| tracing::field::display(c.request));
+    let request_id = tracing::field::display(id);
     let outcome = error.map_or(code, Error::reason);
     let (ms, database_ms) = (millis(took), millis(cost.database));
     macro_rules! line {

@@ -26,7 +26,7 @@ use tonic::service::Routes;
 use tower::Layer as _;
 use tracing::{error, info};
 
-use crate::layer::{Policy, REQUEST_ID, RequestLayer, request_id};
+use crate::layer::{self, Policy, REQUEST_ID, RequestLayer, request_id};
 
 /// What the chassis gives a service to build itself with.
 #[derive(Debug, Clone)]
@@ -173,6 +173,13 @@ pub async fn start(
         title: name.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         body_limit: lp_rest::BODY_LIMIT,
+        credentials: vec![
+            (
+                layer::MERCHANT,
+                "The merchant for whom you call, `mer_` and 32 hexadecimal digits",
+            ),
+            (layer::ACTOR, "Who you are: a till, a person, a service"),
+        ],
     })?;
     let http_router = Router::new()
         .route("/metrics", get(metrics))
@@ -191,6 +198,8 @@ pub async fn start(
     let mut reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(lp_contracts::DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        // So that clients by reflection can read the details of a refusal.
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
         .with_service_name("grpc.health.v1.Health");
     for service in &app.services {
         reflection = reflection.with_service_name(service);

@@ -16,6 +16,7 @@
 //!     title: "svc-ledger".to_owned(),
 //!     version: env!("CARGO_PKG_VERSION").to_owned(),
 //!     body_limit: lp_rest::BODY_LIMIT,
+//!     credentials: vec![("authorization", "a token")],
 //! })?;
 //! # Ok::<(), lp_rest::BuildError>(())
 //! ```
@@ -66,6 +67,8 @@ pub struct Options<S> {
     pub version: String,
     /// How many bytes a body may have; [`BODY_LIMIT`] is the usual number.
     pub body_limit: usize,
+    /// The headers that say who calls, and what each holds: the page asks for them once.
+    pub credentials: Vec<(&'static str, &'static str)>,
 }
 
 /// Why the contract cannot be served.
@@ -112,7 +115,9 @@ where
     B::Error: Into<BoxError>,
 {
     let bindings = binding::all(&options.pool, &options.services)?;
-    let openapi = Bytes::from(openapi::document(&options.title, &options.version, &bindings).to_string());
+    let openapi = Bytes::from(
+        openapi::document(&options.title, &options.version, &options.credentials, &bindings).to_string(),
+    );
     let grpc = options
         .grpc
         .map_err(|error| tonic::Status::from_error(error.into()))

@@ -39,7 +39,7 @@ pub(super) fn new_entries(entries: Vec<v1::NewEntry>) -> Result<Vec<NewEntry>> {
             v1::Direction::Unspecified => {
                 return Err(Error::invalid_field(
                     format!("entries[{index}].direction"),
-                    "must be DEBIT or CREDIT",
+                    "must be DIRECTION_DEBIT or DIRECTION_CREDIT",
                 ));
             }
         };
@@ -61,7 +61,10 @@ pub(super) fn account_type_of(account_type: v1::AccountType) -> Result<AccountTy
         v1::AccountType::Issuance => Ok(AccountType::Issuance),
         v1::AccountType::Redemption => Ok(AccountType::Redemption),
         v1::AccountType::External => Ok(AccountType::External),
-        v1::AccountType::Unspecified => Err(Error::invalid_field("type", "must be one of the account types")),
+        v1::AccountType::Unspecified => Err(Error::invalid_field(
+            "type",
+            "must be ACCOUNT_TYPE_CUSTOMER, ACCOUNT_TYPE_ISSUANCE, ACCOUNT_TYPE_REDEMPTION or ACCOUNT_TYPE_EXTERNAL",
+        )),
     }
 }
 

@@ -92,7 +92,9 @@ impl LedgerService for LedgerApi {
             v1::AssetKind::Points => true,
             v1::AssetKind::Currency => false,
             v1::AssetKind::Unspecified => {
-                return Err(Error::invalid_field("kind", "must be CURRENCY or POINTS").into());
+                return Err(
+                    Error::invalid_field("kind", "must be ASSET_KIND_CURRENCY or ASSET_KIND_POINTS").into(),
+                );
             }
         };
         let exponent = u8::try_from(wanted.exponent).ok().filter(|e| *e <= 8);

@@ -17,7 +17,12 @@ use crate::{
 };
 
 /// The document. Its order is that of the names, and so the same in every build.
-pub(crate) fn document(title: &str, version: &str, bindings: &[Binding]) -> Value {
+pub(crate) fn document(
+    title: &str,
+    version: &str,
+    credentials: &[(&'static str, &'static str)],
+    bindings: &[Binding],
+) -> Value {
     let mut schemas = Schemas::default();
     let problem = schemas.insert("Problem", problem_schema());
     let mut paths = Map::new();
@@ -40,12 +45,22 @@ pub(crate) fn document(title: &str, version: &str, bindings: &[Binding]) -> Valu
             methods.insert(method, operation(binding, again, &problem, &mut schemas));
         }
     }
+    // All of them together, on every operation.
+    let schemes: Map<_, _> = credentials
+        .iter()
+        .map(|(header, holds)| {
+            let scheme = json!({"type": "apiKey", "in": "header", "name": header, "description": holds});
+            ((*header).to_owned(), scheme)
+        })
+        .collect();
+    let all: Map<_, _> = schemes.keys().map(|header| (header.clone(), json!([]))).collect();
     json!({
         "openapi": "3.1.0",
         "info": {"title": title, "version": version},
         "tags": tags,
         "paths": paths,
-        "components": {"schemas": schemas.into_value()},
+        "security": [all],
+        "components": {"schemas": schemas.into_value(), "securitySchemes": schemes},
     })
 }
 
