@@ -10,6 +10,8 @@ use crate::terminal::{Terminal, note, say};
 use crate::workspace::Workspace;
 
 pub(crate) fn run(workspace: &Workspace) -> anyhow::Result<()> {
+    // Fresh: what earlier tests left, thousands of topics among it, would fill the broker's memory.
+    Stack::wipe(&workspace.target, StackName::Test)?;
     let mut stack = Stack::start(
         &workspace.target,
         StackName::Test,

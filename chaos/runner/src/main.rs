@@ -121,7 +121,11 @@ fn all_runs(arguments: &Arguments) -> anyhow::Result<bool> {
         faults,
         ..
     } = arguments;
-    let stamp = format!("{seconds} s, {clients} clients, {replicas} replicas, faults {faults}");
+    let mut stamp = format!("{seconds} s, {clients} clients, {replicas} replicas, faults {faults}");
+    if let Some(binaries) = &arguments.binaries {
+        // The commit is not theirs.
+        stamp.push_str(&format!(", programs in {}", binaries.display()));
+    }
     let mut summary = Summary::open(keep.join("summary.json"), stamp, arguments.resume);
 
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -130,6 +130,11 @@ BEGIN
   RETURN NULL;
 END $$;
 
+-- A session's own tables come before real ones of their name, unless pg_temp is named last.
+DO $$ BEGIN
+  EXECUTE format('ALTER FUNCTION ledger_entries_check() SET search_path = %I, pg_temp', current_schema());
+END $$;
+
 CREATE TRIGGER ledger_entries_check AFTER INSERT ON ledger_entries
   REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION ledger_entries_check();
 

@@ -8,7 +8,6 @@
 )]
 
 mod keys;
-mod measure;
 mod properties;
 mod support;
 mod tokens;

@@ -135,10 +135,11 @@ fn reason(status: &Status) -> String {
 /// What the ledger's failure means for our own caller.
 fn failed(status: Status) -> Error {
     match status.code() {
-        Code::Unavailable | Code::ResourceExhausted | Code::Cancelled | Code::Unknown => {
+        Code::Unavailable | Code::ResourceExhausted | Code::Unknown => {
             Error::unavailable("svc-ledger").with_internal(status)
         }
-        Code::DeadlineExceeded => Error::deadline_exceeded().with_internal(status),
+        // CANCELLED is what tonic's client says when the call's own time is over.
+        Code::DeadlineExceeded | Code::Cancelled => Error::deadline_exceeded().with_internal(status),
         _ => Error::internal(status),
     }
 }
