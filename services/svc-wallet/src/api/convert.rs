@@ -1,5 +1,6 @@
 //! Between the contract's messages and the service's types.
 
+use email_address::{EmailAddress, Options};
 use lp_contracts::{common::v1::Money, time::to_wire, wallet::v1};
 use lp_error::{Error, InField, Result};
 
@@ -38,20 +39,20 @@ pub(super) fn contact(contact: Option<v1::Contact>) -> Result<Contact> {
     })
 }
 
-/// One `@` between two parts, visible ASCII, a dot in the domain. Whether it is anybody's, only mail can tell.
+/// What the mailer can write to, by the same rule as its own, less what nobody has: quoted local parts, address
+/// literals, domains without a dot. Whether it is anybody's, only mail can tell.
 fn is_address(text: &str) -> bool {
-    let visible = text.len() <= MAX_EMAIL
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_graphic() && !b"<>(),;:\\\"[]".contains(&b));
-    let parts = text.split_once('@').filter(|(local, domain)| {
-        let labels = domain.split('.');
-        !local.is_empty()
-            && !domain.contains('@')
-            && labels.clone().count() > 1
-            && labels.clone().all(|l| !l.is_empty())
-    });
-    visible && parts.is_some()
+    let options = Options::default()
+        .without_domain_literal()
+        .without_display_text()
+        .with_required_tld();
+    let plain = text.is_ascii() && !text.contains('"');
+    // RFC 5321, 4.1.2: letters, digits, hyphens.
+    let domain = text.rsplit('@').next().unwrap_or_default();
+    let host = domain
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b));
+    plain && host && text.len() <= MAX_EMAIL && EmailAddress::parse_with_options(text, options).is_ok()
 }
 
 pub(super) fn wire_contact(contact: Contact) -> v1::Contact {
@@ -126,9 +127,23 @@ mod tests {
             "é@b.fr",
             "a@b.fr\r\nBcc: c@d.fr",
             "<a@b.fr>",
+            "a..b@adv.fr",
+            ".a@adv.fr",
+            "a.@adv.fr",
+            "a@-adv.fr",
+            "a@adv-.fr",
+            "a@a_b.fr",
+            "a@[127.0.0.1]",
+            "\"a b\"@adv.fr",
         ] {
             assert!(!is_address(bad), "{bad}");
         }
-        assert!(!is_address(&format!("{}@b.fr", "x".repeat(250))));
+        for long in [
+            format!("{}@b.fr", "x".repeat(65)),
+            format!("a@{}.fr", "x".repeat(64)),
+            "a.".repeat(126) + "a@b.fr",
+        ] {
+            assert!(!is_address(&long), "{long}");
+        }
     }
 }
