@@ -8,17 +8,18 @@
 //! `path.rs`, `request.rs`, `call.rs`.
 //!
 //! ```no_run
-//! # fn grpc() -> tonic::service::Routes { unimplemented!() }
+//! # fn example(grpc: tonic::service::Routes) -> Result<axum::Router, lp_rest::BuildError> {
 //! let rest = lp_rest::router(lp_rest::Options {
 //!     pool: lp_contracts::descriptors().clone(),
 //!     services: vec!["localplus.ledger.v1.LedgerService".to_owned()],
-//!     grpc: grpc(), // with every layer already around it
+//!     grpc, // with every layer already around it
 //!     title: "svc-ledger".to_owned(),
 //!     version: env!("CARGO_PKG_VERSION").to_owned(),
 //!     body_limit: lp_rest::BODY_LIMIT,
 //!     credentials: vec![("authorization", "a token")],
 //! })?;
-//! # Ok::<(), lp_rest::BuildError>(())
+//! # Ok(rest)
+//! # }
 //! ```
 //!
 //! Invariants and the tests that hold them:
