@@ -3,7 +3,15 @@
 
 use std::{env, error::Error, fs, path::Path};
 
-const DOMAINS: [&str; 4] = ["common", "ledger", "wallet", "notification"];
+const DOMAINS: [&str; 7] = [
+    "common",
+    "ledger",
+    "wallet",
+    "merchant",
+    "giftcard",
+    "notification",
+    "analytics",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut files = Vec::new();
@@ -28,6 +36,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         compiler.encode_file_descriptor_set(),
     )?;
 
-    tonic_prost_build::configure().compile_fds(compiler.file_descriptor_set())?;
+    tonic_prost_build::configure()
+        .extern_path(".google.api.HttpBody", "crate::http_body::HttpBody")
+        .compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }

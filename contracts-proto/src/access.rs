@@ -11,6 +11,8 @@ pub struct Access {
     pub public: bool,
     /// True when the rpc takes an idempotency key.
     pub idempotent_write: bool,
+    /// True when only the platform's operators may call it, who act for a merchant and are none.
+    pub operator: bool,
 }
 
 /// The access option of `method`; `None` when it has none, and then it is open to nobody.
@@ -43,5 +45,6 @@ pub fn access_of(method: &MethodDescriptor) -> Option<Access> {
         scopes,
         public: flag("public"),
         idempotent_write: flag("idempotent_write"),
+        operator: flag("operator"),
     })
 }

@@ -12,6 +12,7 @@ use std::sync::LazyLock;
 use prost_reflect::DescriptorPool;
 
 pub mod access;
+pub mod http_body;
 pub mod time;
 pub mod token;
 pub mod topics;
@@ -46,7 +47,15 @@ macro_rules! contract {
     )+};
 }
 
-contract!(common, ledger, wallet, notification);
+contract!(
+    common,
+    ledger,
+    wallet,
+    merchant,
+    giftcard,
+    notification,
+    analytics
+);
 
 // The reason as it stands on the wire: the enum value's name without its prefix.
 macro_rules! reasons {
@@ -61,4 +70,4 @@ macro_rules! reasons {
     )+};
 }
 
-reasons!(common, ledger, wallet);
+reasons!(common, ledger, wallet, merchant, giftcard, analytics);

@@ -7,6 +7,8 @@ const YAML: &str = include_str!("../topics.yaml");
 
 /// The transactions of the ledger.
 pub const LEDGER_TRANSACTIONS: &str = "ledger.transactions.v1";
+/// The merchants that became active.
+pub const MERCHANT_ONBOARDED: &str = "merchant.onboarded.v1";
 /// The balances of wallets.
 pub const WALLET_BALANCE_UPDATED: &str = "wallet.balance-updated.v1";
 

@@ -16,7 +16,11 @@ fn every_topic_has_a_known_schema_and_an_owner() {
         assert!(topic.owner.starts_with("svc-"), "{}", topic.owner);
         assert!(topic.partitions > 0 && topic.retention_days > 0, "{}", topic.name);
     }
-    for name in [topics::LEDGER_TRANSACTIONS, topics::WALLET_BALANCE_UPDATED] {
+    for name in [
+        topics::LEDGER_TRANSACTIONS,
+        topics::MERCHANT_ONBOARDED,
+        topics::WALLET_BALANCE_UPDATED,
+    ] {
         assert!(all.iter().any(|t| t.name == name), "{name}");
     }
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use lettre::message::Mailbox;
-use lp_config::{Common, SecretUrl};
+use lp_config::{Client, Common, SecretUrl};
 use url::Url;
 
 /// The settings of `svc-notification serve`.
@@ -11,6 +11,9 @@ pub struct Config {
     /// What every service has.
     #[command(flatten)]
     pub common: Common,
+    /// Its own token, for calls to other services.
+    #[command(flatten)]
+    pub client: Client,
     /// Where svc-wallet serves gRPC.
     #[arg(long, env = "SVC_WALLET_URL")]
     pub svc_wallet_url: Url,

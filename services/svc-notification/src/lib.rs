@@ -27,6 +27,7 @@ pub mod infrastructure;
 
 use std::sync::Arc;
 
+use lp_auth::TokenSource;
 use lp_chassis::{App, Chassis};
 use lp_config::Common;
 use lp_contracts::{
@@ -79,7 +80,8 @@ impl lp_chassis::Service for Service {
             &metrics,
             ambient.clone(),
         );
-        let wallet = Wallet::new(&config.svc_wallet_url, Self::NAME, ambient.clone())?;
+        let tokens = TokenSource::new(config.client, ambient.clone())?;
+        let wallet = Wallet::new(&config.svc_wallet_url, &tokens, Self::NAME, ambient.clone())?;
         let mailer = Mailer::new(&config.smtp_url, config.mail_from)?;
         let courier = Courier::new(
             database.clone(),

@@ -1,7 +1,7 @@
 //! The service's settings.
 
 use clap::Args;
-use lp_config::{Common, Valkey};
+use lp_config::{Client, Common, Valkey};
 use url::Url;
 
 /// The settings of `svc-wallet serve`.
@@ -10,6 +10,9 @@ pub struct Config {
     /// What every service has.
     #[command(flatten)]
     pub common: Common,
+    /// Its own token, for calls to other services.
+    #[command(flatten)]
+    pub client: Client,
     /// The shared level of the balance cache.
     #[command(flatten)]
     pub valkey: Valkey,

@@ -20,6 +20,7 @@ pub mod infrastructure;
 
 use std::sync::Arc;
 
+use lp_auth::TokenSource;
 use lp_chassis::{App, Chassis};
 use lp_config::Common;
 use lp_contracts::{
@@ -74,7 +75,9 @@ impl lp_chassis::Service for Service {
             &metrics,
             ambient.clone(),
         );
-        let api = WalletApi::new(database, ambient, Ledger::new(&config.svc_ledger_url)?, cache);
+        let tokens = TokenSource::new(config.client, ambient.clone())?;
+        let ledger = Ledger::new(&config.svc_ledger_url, &tokens)?;
+        let api = WalletApi::new(database, ambient, ledger, cache);
         Ok(App::new(
             &chassis,
             &[SERVICE_NAME],

@@ -69,8 +69,9 @@ pub fn bearer_of(headers: &HeaderMap) -> Result<&str> {
 
 /// The caller, if `identity` may make a call that needs `access`. The merchant is the token's; only a token
 /// without one and with [`ACT_FOR_MERCHANTS`] names merchant and actor in the headers [`MERCHANT`] and
-/// [`ACTOR`]. A header that says other than the token is refused, never ignored. Access that names no scope
-/// and is not public is open to nobody.
+/// [`ACTOR`]. A header that says other than the token is refused, never ignored. Operators' access is for
+/// tokens without a merchant alone, whatever scopes a merchant's token has. Access that names no scope and is
+/// not public is open to nobody.
 ///
 /// # Errors
 /// PERMISSION_DENIED.
@@ -87,6 +88,9 @@ pub fn authorize(
     }
     if access.scopes.is_empty() && !access.public {
         return Err(denied("this call is open to nobody"));
+    }
+    if access.operator && identity.merchant().is_some() {
+        return Err(denied("this call is the platform's, and the token a merchant's"));
     }
     let merchant: Option<MerchantId> = named(headers, MERCHANT)?;
     let actor: Option<Actor> = named(headers, ACTOR)?;
@@ -150,6 +154,7 @@ mod tests {
             scopes: scopes.iter().map(|s| (*s).to_owned()).collect(),
             public,
             idempotent_write: false,
+            operator: false,
         }
     }
 
@@ -211,6 +216,39 @@ mod tests {
     fn access_without_scopes_is_for_everybody_or_for_nobody() {
         assert!(call(Some(OURS), READ, &access(&[], true), &[]).is_ok());
         assert!(call(Some(OURS), READ, &access(&[], false), &[]).is_err());
+    }
+
+    #[test]
+    fn operators_access_is_for_tokens_without_a_merchant() {
+        let operators = Access {
+            operator: true,
+            ..access(&[READ], false)
+        };
+        let platform = format!("{READ} {ACT_FOR_MERCHANTS}");
+        let named = (MERCHANT, OURS);
+        type Case<'a> = (Option<&'a str>, &'a str, &'a [(&'static str, &'a str)], bool);
+        let cases: &[Case] = &[
+            (None, &platform, &[named], true),
+            (None, &platform, &[named, (ACTOR, "mara")], true),
+            // Whom it is for is always named, and every scope is needed.
+            (None, &platform, &[], false),
+            (None, READ, &[named], false),
+            (None, ACT_FOR_MERCHANTS, &[named], false),
+            // A merchant's token does not get in by its scopes, also not for its own merchant.
+            (Some(OURS), READ, &[], false),
+            (Some(OURS), &platform, &[], false),
+            (Some(OURS), &platform, &[named], false),
+            (Some(THEIRS), &platform, &[named], false),
+        ];
+        for (merchant, scope, headers, allowed) in cases {
+            let got = call(*merchant, scope, &operators, headers);
+            let case = format!("{merchant:?} {scope} {headers:?}");
+            if *allowed {
+                assert_eq!(got.unwrap().0, OURS, "{case}");
+            } else {
+                assert_eq!(got.unwrap_err().code(), Code::PermissionDenied, "{case}");
+            }
+        }
     }
 
     #[test]

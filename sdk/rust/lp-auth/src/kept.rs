@@ -58,6 +58,12 @@ impl<F: Fetch> Kept<F> {
         self.read(|state| state.value.clone())
     }
 
+    /// Keeps the value no longer if it `is` the one that is meant.
+    pub(crate) fn forget(&self, is: impl FnOnce(&F::Value) -> bool) {
+        let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.value = state.value.take().filter(|value| !is(value));
+    }
+
     /// What went wrong with the last fetch; none when it went well.
     pub(crate) fn failure(&self) -> Option<String> {
         self.read(|state| state.failure.clone())

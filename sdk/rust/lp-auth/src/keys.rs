@@ -7,13 +7,14 @@ use jsonwebtoken::{
     Algorithm, DecodingKey, Validation,
     jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse},
 };
+use lp_config::Auth;
 use lp_telemetry::Counter;
 use moka::sync::Cache;
 use reqwest::Client;
 use serde::Deserialize;
 use url::Url;
 
-use crate::{AuthConfig, issuer, kept::Fetch, verify::Verified};
+use crate::{issuer, kept::Fetch, verify::Verified};
 
 /// Verified tokens that are remembered at once: some MB, and more callers than one process has.
 const MAX_VERIFIED: u64 = 10_000;
@@ -50,7 +51,7 @@ struct Document {
 }
 
 impl Jwks {
-    pub(crate) fn new(config: AuthConfig, refreshes: Counter) -> lp_error::Result<Self> {
+    pub(crate) fn new(config: Auth, refreshes: Counter) -> lp_error::Result<Self> {
         Ok(Self {
             http: issuer::client()?,
             url: config.auth_jwks_url,

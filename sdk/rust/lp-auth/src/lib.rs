@@ -10,7 +10,7 @@
 //! use lp_types::{CallerContext, RequestId};
 //!
 //! # async fn example(
-//! #     config: lp_auth::AuthConfig, ambient: lp_types::time::Ambient, metrics: lp_telemetry::Metrics,
+//! #     config: lp_config::Auth, ambient: lp_types::time::Ambient, metrics: lp_telemetry::Metrics,
 //! #     headers: &http::HeaderMap, access: &Access, request: RequestId,
 //! # ) -> lp_error::Result<CallerContext> {
 //! // Once a process:
@@ -34,16 +34,18 @@
 //!   `verify::claims_that_are_not_for_us_are_refused`, `verify::a_remembered_token_expires`;
 //! - nothing that the issuer did not sign is believed, and nothing panics: `properties`;
 //! - nothing of a token stands in an error or in `Debug`: each refusal in the tests (`support::refusal`),
-//!   `tokens::bearer`, `config::tests`;
+//!   `tokens::bearer`;
 //! - rotation overlaps, and a withdrawn key takes its tokens with it: `keys::rotation_overlaps`;
 //! - fetches are single, bounded and at least 5 s apart (our token: 1 s): `keys`, `tokens`;
 //! - keys are believed for an hour when the issuer is away, and without keys the answer is
 //!   DEPENDENCY_UNAVAILABLE: `keys`;
 //! - the merchant is the token's, a header that says other is refused, every scope is needed to the letter:
-//!   `authorize::tests`.
+//!   `authorize::tests`;
+//! - an operator's call is closed to every merchant's token:
+//!   `authorize::tests::operators_access_is_for_tokens_without_a_merchant`;
+//! - a token of ours that was refused is not used again: `tokens::one_that_was_refused_is_given_to_nobody_again`.
 
 mod authorize;
-mod config;
 mod issuer;
 mod kept;
 mod keys;
@@ -51,6 +53,5 @@ mod token;
 mod verify;
 
 pub use authorize::{ACT_FOR_MERCHANTS, ACTOR, Identity, MERCHANT, authorize, bearer_of};
-pub use config::{AuthConfig, ClientConfig};
 pub use token::TokenSource;
 pub use verify::Verifier;

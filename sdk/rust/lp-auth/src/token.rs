@@ -4,15 +4,15 @@ use std::{fmt, sync::Arc};
 
 use http::{HeaderValue, header};
 use jiff::{SignedDuration, Timestamp};
+use lp_config::Client;
 use lp_error::{Error, Result};
 use lp_types::{Clock, time::Ambient};
-use reqwest::Client;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
-use url::form_urlencoded::byte_serialize;
+use url::form_urlencoded::{self, byte_serialize};
 
 use crate::{
-    ClientConfig, issuer,
+    issuer,
     kept::{Fetch, Kept},
 };
 
@@ -30,8 +30,9 @@ struct Shared {
 
 /// The grant of client credentials (RFC 6749, 4.4).
 struct Grant {
-    http: Client,
-    config: ClientConfig,
+    http: reqwest::Client,
+    config: Client,
+    form: String,
 }
 
 struct Token {
@@ -54,10 +55,20 @@ impl TokenSource {
     ///
     /// # Errors
     /// INTERNAL when the process cannot speak HTTPS.
-    pub fn new(config: ClientConfig, ambient: Ambient) -> Result<Self> {
+    pub fn new(config: Client, ambient: Ambient) -> Result<Self> {
+        Self::asking(config, &[], ambient)
+    }
+
+    /// As [`TokenSource::new`], with parameters that the issuer knows beyond those of the grant (RFC 6749, 8.2).
+    ///
+    /// # Errors
+    /// As [`TokenSource::new`].
+    pub fn asking(config: Client, parameters: &[(&str, &str)], ambient: Ambient) -> Result<Self> {
+        let mut form = form_urlencoded::Serializer::new("grant_type=client_credentials".to_owned());
         let grant = Grant {
             http: issuer::client()?,
             config,
+            form: form.extend_pairs(parameters).finish(),
         };
         Ok(Self(Arc::new(Shared {
             token: Kept::new(grant, Arc::clone(&ambient.clock)),
@@ -82,6 +93,12 @@ impl TokenSource {
             Error::unavailable("the token issuer").with_internal(failure.unwrap_or_default())
         })?;
         Ok(token.authorization.clone())
+    }
+
+    /// Gives `bearer` to nobody again: somebody refused it, though its time is not over. The issuer may have
+    /// withdrawn the key that signed it.
+    pub fn withdraw(&self, bearer: &HeaderValue) {
+        self.0.token.forget(|token| token.authorization == *bearer);
     }
 
     fn valid(&self) -> Option<Arc<Token>> {
@@ -109,7 +126,7 @@ impl Fetch for Grant {
                 Some(encoded(config.auth_client_secret.expose_secret())),
             )
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body("grant_type=client_credentials");
+            .body(self.form.clone());
         let body = issuer::body_of(request).await?;
         // What serde would say may quote the token.
         let answer: Answer = serde_json::from_slice(&body).map_err(|_| "the issuer's answer is no token")?;

@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
 use jsonwebtoken::errors::ErrorKind;
+use lp_config::Auth;
 use lp_contracts::common::v1::ErrorReason;
 use lp_error::{Code, Error, Result};
 use lp_telemetry::{Counter, Metrics};
@@ -12,7 +13,7 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    AuthConfig, Identity,
+    Identity,
     kept::Kept,
     keys::{Jwks, Key, KeySet},
 };
@@ -85,7 +86,7 @@ impl Verifier {
     ///
     /// # Errors
     /// INTERNAL when the process cannot speak HTTPS.
-    pub fn new(config: AuthConfig, ambient: Ambient, metrics: &Metrics) -> Result<Self> {
+    pub fn new(config: Auth, ambient: Ambient, metrics: &Metrics) -> Result<Self> {
         let refreshes = metrics.counter(
             "auth_jwks_refreshes_total",
             "Fetches of the issuer's keys, by outcome",

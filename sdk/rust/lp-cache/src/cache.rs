@@ -6,12 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use lp_breaker::Jitter;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     Key, Valkey, Version, Versioned,
     flight::{Flights, Outcome},
-    jitter::Jitter,
     local::{Entry, Local},
     metrics::CacheMetrics,
     valkey::{AsOf, Moment, Record},

@@ -47,10 +47,8 @@
 //! - Valkey lost, slow, answering errors or nonsense is not an error, and costs little time:
 //!   `tests::faults`.
 
-mod breaker;
 mod cache;
 mod flight;
-mod jitter;
 mod key;
 mod local;
 mod metrics;

@@ -15,15 +15,11 @@ use fred::{
     types::{ClusterHash, CustomCommand, FromValue, Value, config::Options},
     util::sha1_hash,
 };
+use lp_breaker::{Breaker, Change, Jitter};
 use lp_config::SecretUrl;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{
-    Version,
-    breaker::{Breaker, Change},
-    jitter::Jitter,
-    key::Key,
-};
+use crate::{Version, key::Key};
 
 /// The longest wait for an answer.
 const COMMAND_TIMEOUT: Duration = Duration::from_millis(100);

@@ -10,14 +10,14 @@ use std::{
 
 use futures::{FutureExt as _, future::BoxFuture};
 use http::{HeaderMap, HeaderValue, Request, Response};
-use lp_config::CallerAuth;
+use lp_auth::{Verifier, authorize, bearer_of};
 use lp_contracts::{
     access::{Access, access_of},
     common::v1::ErrorReason,
 };
 use lp_error::{Code, Error, LogLevel};
 use lp_telemetry::{Counter, Gauge, Histogram, Metrics, RequestCost};
-use lp_types::{Actor, CallerContext, RequestId, time::Ambient};
+use lp_types::{CallerContext, RequestId, time::Ambient};
 use prost_reflect::DescriptorPool;
 use tokio::sync::Semaphore;
 use tonic::{Status, body::Body};
@@ -28,16 +28,10 @@ use crate::call::{Call, unauthenticated};
 
 /// The header that names a request, in and out.
 pub const REQUEST_ID: &str = "x-request-id";
-/// The header that names the merchant, where headers are trusted.
-pub const MERCHANT: &str = "localplus-merchant";
-/// The header that names who acts, where headers are trusted.
-pub const ACTOR: &str = "localplus-actor";
 
 /// How requests are received.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Policy {
-    /// How callers are known.
-    pub caller_auth: CallerAuth,
     /// Requests under way at once.
     pub max_in_flight: usize,
     /// Longest time for a request.
@@ -48,6 +42,7 @@ pub struct Policy {
 struct Shared {
     pool: DescriptorPool,
     policy: Policy,
+    verifier: Verifier,
     room: Semaphore,
     ambient: Ambient,
     requests: Counter,
@@ -60,12 +55,19 @@ struct Shared {
 pub struct RequestLayer(Arc<Shared>);
 
 impl RequestLayer {
-    /// For the rpcs of `pool`. Others (health, reflection) pass untouched.
-    pub fn new(pool: DescriptorPool, policy: Policy, ambient: Ambient, metrics: &Metrics) -> Self {
+    /// For the rpcs of `pool`, and callers whom `verifier` knows. Other paths (health, reflection) pass untouched.
+    pub fn new(
+        pool: DescriptorPool,
+        policy: Policy,
+        verifier: Verifier,
+        ambient: Ambient,
+        metrics: &Metrics,
+    ) -> Self {
         Self(Arc::new(Shared {
             room: Semaphore::new(policy.max_in_flight),
             pool,
             policy,
+            verifier,
             ambient,
             requests: metrics.counter("rpc_requests", "Requests answered, by rpc and gRPC code"),
             seconds: metrics.histogram("rpc_seconds", "Time to answer, by rpc", lp_telemetry::SECONDS),
@@ -132,35 +134,20 @@ impl Shared {
         ))
     }
 
-    fn caller(&self, headers: &HeaderMap, request: RequestId) -> Result<CallerContext, Error> {
-        let CallerAuth::TrustedHeaders = self.policy.caller_auth;
-        let merchant = the_one(headers, MERCHANT)?;
-        let merchant = merchant.parse().map_err(|error| not_known(MERCHANT, &error))?;
-        let actor = the_one(headers, ACTOR)?;
-        let actor = Actor::try_from(actor.to_owned()).map_err(|error| not_known(ACTOR, &error))?;
-        Ok(CallerContext {
-            merchant,
-            actor,
-            request,
-        })
+    /// Who calls, if they may. An rpc without an access option is open to nobody.
+    async fn caller(
+        &self,
+        headers: &HeaderMap,
+        access: Option<&Access>,
+        request: RequestId,
+    ) -> Result<CallerContext, Error> {
+        if !is_grpc(headers) {
+            return Err(unsupported_media_type());
+        }
+        let access = access.ok_or_else(|| unauthenticated("nobody may call this"))?;
+        let identity = self.verifier.verify(bearer_of(headers)?).await?;
+        authorize(&identity, access, headers, request)
     }
-}
-
-/// The value of a header that stands there once. A second one is refused: of two, a gateway may have written the
-/// one and the client the other.
-fn the_one<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a str, Error> {
-    let mut values = headers.get_all(name).iter();
-    match (values.next(), values.next()) {
-        (None, _) => Err(not_known(name, &"is missing")),
-        (Some(_), Some(_)) => Err(not_known(name, &"stands there more than once")),
-        (Some(value), None) => value
-            .to_str()
-            .map_err(|_| not_known(name, &"must be visible ASCII")),
-    }
-}
-
-fn not_known(header: &str, what: &dyn std::fmt::Display) -> Error {
-    unauthenticated(format!("no caller: the header {header} {what}")).with_field(header, what.to_string())
 }
 
 /// The id that the caller gave, or a new one.
@@ -190,25 +177,26 @@ where
         let under_way = UnderWay::begin(&shared, &rpc);
         let theirs = timeout_of(request.headers()).map(in_time);
         let timeout = theirs.map_or(shared.policy.timeout, |t| t.min(shared.policy.timeout));
-        let caller = match &access {
-            _ if !is_grpc(request.headers()) => Err(unsupported_media_type()),
-            Some(_) => shared.caller(request.headers(), id),
-            // An rpc without an access option is open to nobody.
-            None => Err(unauthenticated("nobody may call this")),
-        };
-        let (outcome, cost) = match (shared.room.try_acquire(), &caller) {
-            (Err(_), _) => (
-                Ok(refusal(Error::overloaded(Duration::from_millis(100)))),
-                RequestCost::default(),
-            ),
-            (Ok(_), Err(error)) => (Ok(refusal(error.clone())), RequestCost::default()),
-            (Ok(_room), Ok(caller)) => {
-                let deadline = started.checked_add(timeout).unwrap_or(started);
-                request.extensions_mut().insert(Call {
-                    caller: caller.clone(),
-                    deadline,
-                });
-                lp_telemetry::measured(bounded(inner, request, timeout)).await
+        let deadline = started.checked_add(timeout).unwrap_or(started);
+        let mut caller = None;
+        let (outcome, cost) = match shared.room.try_acquire() {
+            Err(_full) => nothing_but(Error::overloaded(Duration::from_millis(100))),
+            Ok(_room) => {
+                // In the deadline too: the issuer's keys may have to be fetched first.
+                let finding = shared.caller(request.headers(), access.as_ref(), id);
+                let found = tokio::time::timeout(timeout, finding).await;
+                match found.unwrap_or_else(|_late| Err(Error::deadline_exceeded())) {
+                    Err(error) => nothing_but(error),
+                    Ok(found) => {
+                        caller = Some(found.clone());
+                        request.extensions_mut().insert(Call {
+                            caller: found,
+                            deadline,
+                        });
+                        let remaining = deadline.saturating_duration_since(Instant::now());
+                        lp_telemetry::measured(bounded(inner, request, remaining)).await
+                    }
+                }
             }
         };
         under_way.end();
@@ -216,13 +204,7 @@ where
         if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
             response.headers_mut().insert(REQUEST_ID, value);
         }
-        let code = tell(
-            &rpc,
-            &response,
-            (id, caller.ok().as_ref()),
-            started.elapsed(),
-            cost,
-        );
+        let code = tell(&rpc, &response, (id, caller.as_ref()), started.elapsed(), cost);
         shared.requests.add(1, &[("rpc", &rpc), ("code", code)]);
         shared
             .seconds
@@ -281,6 +263,11 @@ where
         Ok(Err(_panic)) => Ok(refusal(Error::internal("the handler panicked"))),
         Err(_late) => Ok(refusal(Error::deadline_exceeded())),
     }
+}
+
+/// The answer to a request that no handler sees.
+fn nothing_but<E>(error: Error) -> (Result<Response<Body>, E>, RequestCost) {
+    (Ok(refusal(error)), RequestCost::default())
 }
 
 fn refusal(error: Error) -> Response<Body> {

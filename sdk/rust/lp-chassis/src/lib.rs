@@ -6,7 +6,7 @@
 //! ([`page`]). Start with [`Service`], then [`serve`].
 //!
 //! Invariants and the tests that hold them (`tests/it`):
-//! - no rpc is reached without a caller: `caller::*`;
+//! - no rpc is reached but by a caller who may call it, over gRPC and REST alike: `caller::*`;
 //! - beyond capacity a request is refused at once: `overload::*`;
 //! - a deadline ends the request: `deadline::*`;
 //! - SIGTERM lets requests under way finish, then the tasks: `drain::*`.

@@ -16,6 +16,7 @@ use axum::{
     routing::get,
 };
 use futures::future::BoxFuture;
+use lp_auth::{ACTOR, MERCHANT, Verifier};
 use lp_config::Common;
 use lp_pg::Database;
 use lp_telemetry::Metrics;
@@ -26,7 +27,7 @@ use tonic::service::Routes;
 use tower::Layer as _;
 use tracing::{error, info};
 
-use crate::layer::{self, Policy, REQUEST_ID, RequestLayer, request_id};
+use crate::layer::{Policy, REQUEST_ID, RequestLayer, request_id};
 
 /// What the chassis gives a service to build itself with.
 #[derive(Debug, Clone)]
@@ -154,11 +155,17 @@ pub async fn start(
 
     let pool = lp_contracts::descriptors().clone();
     let policy = Policy {
-        caller_auth: serve.caller_auth,
         max_in_flight: serve.max_in_flight,
         timeout: Duration::from_millis(serve.request_timeout_ms),
     };
-    let layer = RequestLayer::new(pool.clone(), policy, chassis.ambient.clone(), &chassis.metrics);
+    let verifier = Verifier::new(common.auth.clone(), chassis.ambient.clone(), &chassis.metrics)?;
+    let layer = RequestLayer::new(
+        pool.clone(),
+        policy,
+        verifier,
+        chassis.ambient.clone(),
+        &chassis.metrics,
+    );
     let stop = CancellationToken::new();
     let health = Health {
         checks: Arc::new(app.checks),
@@ -173,12 +180,15 @@ pub async fn start(
         title: name.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         body_limit: lp_rest::BODY_LIMIT,
-        credentials: vec![
+        acting_for: vec![
             (
-                layer::MERCHANT,
-                "The merchant for whom you call, `mer_` and 32 hexadecimal digits",
+                MERCHANT,
+                "The platform's own tokens alone: the merchant for whom you call, `mer_` and 32 hexadecimal digits",
             ),
-            (layer::ACTOR, "Who you are: a till, a person, a service"),
+            (
+                ACTOR,
+                "The platform's own tokens alone: who acts, if not the token's subject",
+            ),
         ],
     })?;
     let http_router = Router::new()

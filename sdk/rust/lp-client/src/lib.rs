@@ -1,11 +1,28 @@
-//! Calling a service of the fleet: the channel, the headers that say who calls and until when, and the one
-//! kind of failure after which the same call is made again.
+//! Calling a service of the fleet: the channel with our own token, the headers that say for whom and until
+//! when, and the kinds of failure after which the same call is made again.
 //!
 //! Start with [`channel`] and [`Outgoing`].
 //!
+//! ```no_run
+//! # fn example(config: lp_config::Client, url: &url::Url, ambient: lp_types::time::Ambient) -> anyhow::Result<()> {
+//! use lp_contracts::ledger::v1::ledger_service_client::LedgerServiceClient;
+//!
+//! // One source of tokens a process, one channel for each service that it calls:
+//! let tokens = lp_auth::TokenSource::new(config, ambient)?;
+//! let ledger: LedgerServiceClient<lp_client::Channel> =
+//!     LedgerServiceClient::new(lp_client::channel(url, &tokens)?);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! Invariants and the tests that hold them:
-//! - only UNAVAILABLE is tried again, with jitter, and never past the deadline: `tests`;
+//! - only UNAVAILABLE is tried again, with jitter, and UNAUTHENTICATED once, never past the deadline: `tests`;
+//! - every request has the token of its moment, and one that is refused is renewed: `tests/channel.rs`;
+//! - a service that fails is left alone for a moment: `tests/channel.rs`, `channel::tests`, and `lp-breaker`;
+//! - a deadline that passed is DEADLINE_EXCEEDED, whoever noticed: `tests`, `tests/channel.rs`;
 //! - the trace and the deadline go along: `tests`.
+
+mod channel;
 
 use std::{
     future::Future,
@@ -17,23 +34,9 @@ use lp_types::{CallerContext, IdempotencyKey};
 use tonic::{
     Code, Request, Status,
     metadata::{AsciiMetadataValue, MetadataMap},
-    transport::{Channel, Endpoint},
 };
-use url::Url;
 
-/// A channel to `url`. It connects on first use and again whenever it must.
-///
-/// # Errors
-/// When the URL is not one that gRPC can use.
-pub fn channel(url: &Url) -> Result<Channel, tonic::transport::Error> {
-    Ok(Endpoint::from_shared(url.to_string())?
-        .connect_timeout(Duration::from_secs(2))
-        .http2_keep_alive_interval(Duration::from_secs(15))
-        .keep_alive_timeout(Duration::from_secs(5))
-        .keep_alive_while_idle(true)
-        .tcp_nodelay(true)
-        .connect_lazy())
-}
+pub use channel::{Channel, channel};
 
 /// A call that is about to be made.
 #[derive(Debug, Clone)]
@@ -53,8 +56,8 @@ impl Outgoing<'_> {
         let remaining = self.deadline.saturating_duration_since(Instant::now());
         request.set_timeout(remaining);
         let headers = request.metadata_mut();
-        set(headers, "localplus-merchant", &self.caller.merchant.to_string());
-        set(headers, "localplus-actor", self.caller.actor.as_str());
+        set(headers, lp_auth::MERCHANT, &self.caller.merchant.to_string());
+        set(headers, lp_auth::ACTOR, self.caller.actor.as_str());
         set(headers, "x-request-id", &self.caller.request.to_string());
         if let Some(key) = self.key {
             set(headers, "idempotency-key", key.as_str());
@@ -66,10 +69,11 @@ impl Outgoing<'_> {
     }
 
     /// Makes a call that is safe to make twice: a read, or a write with a key. Tries again after
-    /// UNAVAILABLE, while the deadline allows.
+    /// UNAVAILABLE, while the deadline allows, and once after UNAUTHENTICATED: the token that was refused is
+    /// given up by its [`Channel`], and the next one may do.
     ///
     /// # Errors
-    /// The last status.
+    /// The last status; DEADLINE_EXCEEDED also where tonic's client says CANCELLED, which is its word for it.
     pub async fn retrying<T, F, O>(&self, call: F) -> Result<T, Status>
     where
         F: FnMut() -> O,
@@ -81,12 +85,16 @@ impl Outgoing<'_> {
             .with_max_times(8)
             .with_jitter();
         let remaining = self.deadline.saturating_duration_since(Instant::now());
-        let calls = call
-            .retry(policy)
-            .when(|status: &Status| status.code() == Code::Unavailable);
+        let mut renewed = false;
+        let calls = call.retry(policy).when(|status: &Status| match status.code() {
+            Code::Unavailable => true,
+            Code::Unauthenticated => !std::mem::replace(&mut renewed, true),
+            _ => false,
+        });
         match tokio::time::timeout(remaining, calls).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(Status::deadline_exceeded(
+            Ok(Err(status)) if status.code() != Code::Cancelled => Err(status),
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) | Err(_) => Err(Status::deadline_exceeded(
                 "the deadline passed while the call was tried",
             )),
         }
@@ -140,6 +148,18 @@ mod tests {
         let (calls, code) = attempts(Code::Unavailable, Duration::from_millis(400)).await;
         assert!(calls > 1);
         assert_eq!(code, Code::DeadlineExceeded);
+    }
+
+    #[tokio::test]
+    async fn a_refused_token_is_renewed_once_and_tonic_s_word_for_too_late_is_ours() {
+        assert_eq!(
+            attempts(Code::Unauthenticated, Duration::from_secs(5)).await,
+            (2, Code::Unauthenticated)
+        );
+        assert_eq!(
+            attempts(Code::Cancelled, Duration::from_secs(5)).await,
+            (1, Code::DeadlineExceeded)
+        );
     }
 
     #[test]

@@ -2,17 +2,11 @@
 
 use std::net::SocketAddr;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
+use secrecy::SecretString;
+use url::Url;
 
 use crate::SecretUrl;
-
-/// How callers are known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum CallerAuth {
-    /// The headers `localplus-merchant` and `localplus-actor` are believed. Only where nobody but an
-    /// authenticating gateway can reach the service.
-    TrustedHeaders,
-}
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -45,9 +39,6 @@ pub struct Serve {
     /// Address for REST, /metrics and /healthz, host:port.
     #[arg(long, env = "HTTP_ADDR")]
     pub http_addr: SocketAddr,
-    /// How callers are known.
-    #[arg(long, env = "CALLER_AUTH", value_enum)]
-    pub caller_auth: CallerAuth,
     /// Requests under way at once; one more is refused with OVERLOADED.
     #[arg(long, env = "MAX_IN_FLIGHT", default_value_t = 2_048)]
     pub max_in_flight: usize,
@@ -60,6 +51,51 @@ pub struct Serve {
     /// Longest time for requests under way to finish after SIGTERM, in milliseconds.
     #[arg(long, env = "DRAIN_TIMEOUT_MS", default_value_t = 20_000)]
     pub drain_timeout_ms: u64,
+}
+
+/// Whose tokens are believed.
+#[derive(Debug, Clone, Args)]
+pub struct Auth {
+    /// Who issues the tokens of callers: the exact `iss`.
+    #[arg(long, env = "AUTH_ISSUER", value_parser = NonEmptyStringValueParser::new())]
+    pub auth_issuer: String,
+    /// For whom they must be: one of the `aud`.
+    #[arg(long, env = "AUTH_AUDIENCE", value_parser = NonEmptyStringValueParser::new())]
+    pub auth_audience: String,
+    /// Where the issuer's public keys are, http:// or https://.
+    #[arg(long, env = "AUTH_JWKS_URL", value_parser = http_url)]
+    pub auth_jwks_url: Url,
+}
+
+/// How a service that calls others asks for its own token.
+#[derive(Debug, Clone, Args)]
+pub struct Client {
+    /// Where the issuer gives tokens, http:// or https://.
+    #[arg(long, env = "AUTH_TOKEN_URL", value_parser = http_url)]
+    pub auth_token_url: Url,
+    /// Who we are to the issuer.
+    #[arg(long, env = "AUTH_CLIENT_ID", value_parser = NonEmptyStringValueParser::new())]
+    pub auth_client_id: String,
+    /// What proves it.
+    #[arg(long, env = "AUTH_CLIENT_SECRET", hide_env_values = true, value_parser = secret)]
+    pub auth_client_secret: SecretString,
+}
+
+fn http_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|e| format!("not a URL: {e}"))?;
+    match url.scheme() {
+        "http" | "https" => Ok(url),
+        _ => Err("must begin with http:// or https://".to_owned()),
+    }
+}
+
+/// Refuses the empty one only: clap prints what it refuses.
+fn secret(text: &str) -> Result<SecretString, &'static str> {
+    if text.is_empty() {
+        Err("must not be empty")
+    } else {
+        Ok(SecretString::from(text.to_owned()))
+    }
 }
 
 /// What a service tells about itself.
@@ -143,6 +179,9 @@ pub struct Common {
     /// Where and how it serves.
     #[command(flatten)]
     pub serve: Serve,
+    /// Who may call it.
+    #[command(flatten)]
+    pub auth: Auth,
     /// What it tells about itself.
     #[command(flatten)]
     pub telemetry: Telemetry,

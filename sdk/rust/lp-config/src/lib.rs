@@ -6,7 +6,8 @@
 //! clap prints `--help`, and names what is missing or malformed before anything starts.
 //!
 //! Invariants and the tests that hold them:
-//! - a secret does not print, also not when it is malformed: `secret::tests`;
+//! - a secret does not print, also not when it is malformed: `secret::tests`,
+//!   `tests::the_secret_of_a_client_does_not_print`;
 //! - every setting has an environment variable and a sentence: `tests::every_setting_is_documented`.
 
 mod groups;
@@ -14,7 +15,7 @@ mod secret;
 mod table;
 
 pub use groups::{
-    Admin, CallerAuth, Common, Database, Kafka, LogFormat, Owner, Serve, SslMode, Telemetry, Valkey,
+    Admin, Auth, Client, Common, Database, Kafka, LogFormat, Owner, Serve, SslMode, Telemetry, Valkey,
 };
 pub use secret::SecretUrl;
 pub use table::{settings, table};
@@ -33,6 +34,8 @@ mod tests {
         admin: Admin,
         #[command(flatten)]
         valkey: Valkey,
+        #[command(flatten)]
+        client: Client,
     }
 
     #[derive(Debug, clap::Parser)]
@@ -70,5 +73,35 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(secret.contains("<DATABASE_URL>"), "{secret}");
+        for (option, value, named) in [
+            ("--auth-jwks-url", "ftp://issuer.test/jwks.json", "AUTH_JWKS_URL"),
+            ("--auth-token-url", "nowhere", "AUTH_TOKEN_URL"),
+            ("--auth-issuer", "", "AUTH_ISSUER"),
+            ("--auth-client-secret", "", "AUTH_CLIENT_SECRET"),
+        ] {
+            let error = Cli::try_parse_from(["x", option, value]).unwrap_err().to_string();
+            assert!(error.contains(named), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_secret_of_a_client_does_not_print() {
+        use clap::Parser;
+        #[derive(Debug, Parser)]
+        struct Cli {
+            #[command(flatten)]
+            client: Client,
+        }
+        let given = [
+            ["--auth-token-url", "https://issuer.test/token"],
+            ["--auth-client-id", "svc-test"],
+            ["--auth-client-secret", "hunter2"],
+        ];
+        let cli = Cli::try_parse_from(["x"].into_iter().chain(given.into_iter().flatten())).unwrap();
+        let shown = format!("{cli:?}");
+        assert!(
+            shown.contains("svc-test") && !shown.contains("hunter2"),
+            "{shown}"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! The call of the in-process gRPC service, and its answer as JSON.
+//! The call of the in-process gRPC service, and its answer as JSON; or as it is, where it is a file.
 
 use axum::{
     body::Body,
@@ -6,8 +6,10 @@ use axum::{
 };
 use bytes::{Buf, BufMut, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use lp_contracts::http_body::HttpBody;
 use lp_error::Error;
-use prost_reflect::{DynamicMessage, SerializeOptions};
+use prost::Message as _;
+use prost_reflect::{DynamicMessage, MethodDescriptor, SerializeOptions};
 use tonic::{
     Status,
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
@@ -59,7 +61,7 @@ pub(crate) async fn call(
         Ok(answer) => {
             let (metadata, bytes, _) = answer.into_parts();
             let metadata = metadata.into_headers();
-            let json = json(binding, bytes).map_err(|error| {
+            let (kind, body) = body(binding, bytes).map_err(|error| {
                 tracing::error!(
                     rpc = binding.rpc.full_name(),
                     error = error.internal_text(),
@@ -67,8 +69,8 @@ pub(crate) async fn call(
                 );
                 Problem::from(error).with_request_id(metadata.get(REQUEST_ID))
             })?;
-            let kind = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            Ok((returned(&metadata), [kind], Body::from(json)).into_response())
+            let kind = (header::CONTENT_TYPE, kind);
+            Ok((returned(&metadata), [kind], Body::from(body)).into_response())
         }
         Err(status) => {
             let metadata = status.metadata().clone().into_headers();
@@ -80,6 +82,31 @@ pub(crate) async fn call(
             Err(problem)
         }
     }
+}
+
+/// The answer's content type and bytes.
+fn body(binding: &Binding, bytes: Bytes) -> Result<(HeaderValue, Vec<u8>), Error> {
+    if is_file(&binding.rpc) {
+        return file(bytes);
+    }
+    let json = json(binding, bytes)?;
+    Ok((HeaderValue::from_static("application/json"), json))
+}
+
+/// Whether `rpc` answers with `google.api.HttpBody`, which goes out as it is and not as JSON.
+pub(crate) fn is_file(rpc: &MethodDescriptor) -> bool {
+    rpc.output().full_name() == "google.api.HttpBody"
+}
+
+/// The bytes of a `google.api.HttpBody` under its own content type; its extensions mean nothing here.
+fn file(bytes: Bytes) -> Result<(HeaderValue, Vec<u8>), Error> {
+    let file = HttpBody::decode(bytes).map_err(Error::internal)?;
+    let kind = match file.content_type.as_str() {
+        // RFC 9110, 8.3: bytes of which nothing is known.
+        "" => HeaderValue::from_static("application/octet-stream"),
+        kind => HeaderValue::from_str(kind).map_err(Error::internal)?,
+    };
+    Ok((kind, file.data))
 }
 
 fn json(binding: &Binding, bytes: Bytes) -> Result<Vec<u8>, Error> {

@@ -4,7 +4,7 @@
 //! Owns: the way from path, query and JSON body to a gRPC request and back, and [`Problem`], the form of every
 //! failure. Holds no second set of types and no rule of any domain. The request goes as a gRPC request
 //! through the service of this process, so that authentication, deadlines, logs and metrics stand in one
-//! place. Streaming rpcs have no REST form. Start with [`router`]; a request's way is `gateway.rs`, then
+//! place. An answer of `google.api.HttpBody` goes out as its bytes. Streaming rpcs have no REST form. Start with [`router`]; a request's way is `gateway.rs`, then
 //! `path.rs`, `request.rs`, `call.rs`.
 //!
 //! ```no_run
@@ -16,7 +16,7 @@
 //!     title: "svc-ledger".to_owned(),
 //!     version: env!("CARGO_PKG_VERSION").to_owned(),
 //!     body_limit: lp_rest::BODY_LIMIT,
-//!     credentials: vec![("authorization", "a token")],
+//!     acting_for: vec![("localplus-merchant", "the merchant for whom the platform calls")],
 //! })?;
 //! # Ok(rest)
 //! # }
@@ -27,6 +27,7 @@
 //! - no input gives a 5xx or a panic: `tests/fuzz.rs`, `transcoding::a_request_may_not_be_nested_without_end`;
 //! - a failure says the same in REST as in gRPC: `tests/ledger.rs`;
 //! - each field comes from one place, and each form of annotation is read: `tests/transcoding.rs`;
+//! - a file goes out as it is, under its own content type: `transcoding::a_file_goes_out_as_it_is`;
 //! - the OpenAPI document is whole, and the page loads nothing from elsewhere: `tests/documents.rs`.
 
 mod binding;
@@ -68,8 +69,9 @@ pub struct Options<S> {
     pub version: String,
     /// How many bytes a body may have; [`BODY_LIMIT`] is the usual number.
     pub body_limit: usize,
-    /// The headers that say who calls, and what each holds: the page asks for them once.
-    pub credentials: Vec<(&'static str, &'static str)>,
+    /// The headers that a caller who acts for others sets beside the token, and what each holds: the page asks
+    /// for them once, as it does for the token.
+    pub acting_for: Vec<(&'static str, &'static str)>,
 }
 
 /// Why the contract cannot be served.
@@ -117,7 +119,7 @@ where
 {
     let bindings = binding::all(&options.pool, &options.services)?;
     let openapi = Bytes::from(
-        openapi::document(&options.title, &options.version, &options.credentials, &bindings).to_string(),
+        openapi::document(&options.title, &options.version, &options.acting_for, &bindings).to_string(),
     );
     let grpc = options
         .grpc

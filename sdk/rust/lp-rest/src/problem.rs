@@ -40,7 +40,7 @@ pub struct Problem {
     /// The request's id, where it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
-    /// Headers that belong to it: `Retry-After`, `Allow`, `X-Request-Id`.
+    /// Headers that belong to it: `Retry-After`, `Allow`, `WWW-Authenticate`, `X-Request-Id`.
     #[serde(skip)]
     pub headers: HeaderMap,
 }
@@ -121,6 +121,10 @@ impl From<&tonic::Status> for Problem {
             // Whole seconds, rounded up: never before the time that the service named.
             let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if status.code() == tonic::Code::Unauthenticated {
+            // RFC 6750, 3: how one proves who one is.
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         Self {
             r#type: format!("urn:localplus:error:{domain}:{reason}"),

@@ -48,7 +48,7 @@ fn check(document: &Value) {
         }
         if let Some(kind) = value.get("type").filter(|_| !at.ends_with("/properties")) {
             let known: &[&str] = match at.starts_with("/components/securitySchemes/") {
-                true => &["apiKey"],
+                true => &["apiKey", "http"],
                 false => &["object", "array", "string", "integer", "number", "boolean"],
             };
             assert!(known.contains(&kind.as_str().unwrap()), "{kind} at {at}");
@@ -172,6 +172,24 @@ async fn the_document_says_what_the_contract_says() {
 }
 
 #[tokio::test]
+async fn every_operation_takes_a_token_and_from_the_platform_whom_it_is_for() {
+    let document = document(&Api::ledger()).await;
+    assert_eq!(
+        document["security"],
+        json!([{"token": []}, {"token": [], "x-for": []}])
+    );
+    let schemes = &document["components"]["securitySchemes"];
+    assert_eq!(
+        (&schemes["token"]["type"], &schemes["token"]["scheme"]),
+        (&json!("http"), &json!("bearer"))
+    );
+    assert_eq!(
+        (&schemes["x-for"]["in"], &schemes["x-for"]["name"]),
+        (&json!("header"), &json!("x-for"))
+    );
+}
+
+#[tokio::test]
 async fn the_document_knows_every_form_of_annotation() {
     let document = document(&Api::echo()).await;
     let whole = &document["paths"]["/v1/echo/{id}/inner/{inner.textValue}:whole"]["patch"];
@@ -184,6 +202,17 @@ async fn the_document_knows_every_form_of_annotation() {
     let query = &document["paths"]["/v1/echo"]["get"];
     assert_eq!(query["summary"], "Everything in the query");
     assert!(document["paths"].get("/v1/stream").is_none());
+    let file = &document["paths"]["/v1/file"]["get"]["responses"]["200"]["content"];
+    assert_eq!(
+        *file,
+        json!({"*/*": {"schema": {"type": "string", "format": "binary"}}})
+    );
+    // Nor is its message, which no client ever sees, among the schemas.
+    assert!(
+        document["components"]["schemas"]
+            .get("google.api.HttpBody")
+            .is_none()
+    );
 }
 
 #[tokio::test]

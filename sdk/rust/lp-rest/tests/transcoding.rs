@@ -191,6 +191,33 @@ async fn the_special_goes_before_the_general() {
 }
 
 #[tokio::test]
+async fn a_file_goes_out_as_it_is() {
+    let api = Api::echo();
+    // Bytes that are no UTF-8: nothing has read them.
+    let answer = api
+        .get("/v1/file?contentType=text/csv;%20charset%3Dutf-8&data=YSxiDQr/AA==")
+        .await;
+    assert_eq!(
+        (answer.header("content-type"), answer.body.as_ref()),
+        ("text/csv; charset=utf-8", b"a,b\r\n\xff\0".as_slice())
+    );
+    let empty = api.get("/v1/file").await;
+    assert_eq!(
+        (
+            empty.status.as_u16(),
+            empty.header("content-type"),
+            empty.body.len()
+        ),
+        (200, "application/octet-stream", 0)
+    );
+    // A service that would write a second header with it is refused, and nothing of it goes out.
+    let split = api
+        .get("/v1/file?contentType=text/csv%0D%0Ax-inner:%201&data=YQ==")
+        .await;
+    assert_eq!(split.refusal(), (500, "INTERNAL".into(), String::new()));
+}
+
+#[tokio::test]
 async fn streams_and_rpcs_without_annotation_are_not_served() {
     let api = Api::echo();
     for path in ["/v1/stream", "/echo.v1.EchoService/Hidden"] {

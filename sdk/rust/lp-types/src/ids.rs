@@ -89,6 +89,14 @@ typed_ids! {
     CustomerId = "cus";
     /// A customer's wallet.
     WalletId = "wal";
+    /// A purchase at a merchant's till.
+    PurchaseId = "pur";
+    /// A kind of gift card that a merchant sells.
+    ProductId = "prd";
+    /// A gift card.
+    CardId = "crd";
+    /// One redemption of a gift card on its own.
+    RedemptionId = "red";
     /// A message to a customer.
     NotificationId = "ntf";
     /// One request, as logs and rows name it.

@@ -24,14 +24,24 @@ pub enum AccountType {
     Redemption,
     /// The world outside: cash, an acquirer, a bank.
     External,
+    /// Value of a gift card: a liability.
+    GiftCard,
+    /// What was sold: revenue.
+    Sales,
+    /// What burnt points paid for: a cost.
+    LoyaltyCost,
+    /// What was never claimed, of points and of cards: revenue.
+    Breakage,
 }
 
 impl AccountType {
     /// The side that raises its balance.
     pub fn normal_balance(self) -> Direction {
         match self {
-            Self::Customer | Self::Redemption => Direction::Credit,
-            Self::Issuance | Self::External => Direction::Debit,
+            Self::Customer | Self::Redemption | Self::GiftCard | Self::Sales | Self::Breakage => {
+                Direction::Credit
+            }
+            Self::Issuance | Self::External | Self::LoyaltyCost => Direction::Debit,
         }
     }
 
@@ -39,14 +49,19 @@ impl AccountType {
     /// a hot row is held for the shortest time.
     pub fn lock_rank(self) -> i16 {
         match self {
-            Self::Customer => 0,
-            Self::External | Self::Redemption | Self::Issuance => 1,
+            Self::Customer | Self::GiftCard => 0,
+            Self::External
+            | Self::Redemption
+            | Self::Issuance
+            | Self::Sales
+            | Self::LoyaltyCost
+            | Self::Breakage => 1,
         }
     }
 
-    /// The limits of an account for which none were given: a customer's account is never overdrawn.
+    /// The limits of an account for which none were given: what is held for a person is never overdrawn.
     pub fn default_limits(self) -> Limits {
-        let min = (self == Self::Customer).then_some(MinorUnits::ZERO);
+        let min = matches!(self, Self::Customer | Self::GiftCard).then_some(MinorUnits::ZERO);
         Limits { min, max: None }
     }
 }

@@ -171,8 +171,7 @@ impl Book {
                 }
             };
             posted.push(apply(account, line, entry)?);
-        }
-        for account in touched.values() {
+            // After each entry, not only after the last: points that a purchase earns do not pay for it.
             within_limits(account)?;
         }
 

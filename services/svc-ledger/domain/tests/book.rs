@@ -97,10 +97,15 @@ fn command(step: &Step) -> NewTransaction {
     }
 }
 
-/// What each account would hold, by signed sums alone.
+/// What each account would hold, by signed sums alone; none when one leaves its limits on the way.
 fn model_after(balances: &HashMap<u128, i64>, step: &Step) -> Option<HashMap<u128, i64>> {
     let mut next = balances.clone();
-    let mut add = |account: u128, n: i64| *next.entry(account).or_default() += n;
+    let mut allowed = true;
+    let mut add = |account: u128, n: i64| {
+        let balance = next.entry(account).or_default();
+        *balance += n;
+        allowed &= account >= CUSTOMERS || (*balance >= 0 && (account != 3 || *balance <= 500));
+    };
     match step {
         Step::Earn(a, n) => {
             add(*a, *n);
@@ -117,8 +122,6 @@ fn model_after(balances: &HashMap<u128, i64>, step: &Step) -> Option<HashMap<u12
             }
         }
     }
-    let allowed = (0..CUSTOMERS).all(|a| next.get(&a).copied().unwrap_or(0) >= 0)
-        && next.get(&3).copied().unwrap_or(0) <= 500;
     allowed.then_some(next)
 }
 
@@ -172,6 +175,32 @@ fn the_balance_after_the_last_entry_is_the_account_s() {
     assert_eq!(entries[1].balance_after.get(), 120);
     assert_eq!(more[0].balance_after.get(), 70);
     assert_eq!(more[0].account_sequence, 2);
+}
+
+#[test]
+fn what_a_transaction_gives_does_not_pay_for_what_it_takes() {
+    let mut book = book();
+    book.post(MERCHANT, &command(&Step::Earn(0, 490)), at(0)).unwrap();
+    let entry = |account, direction, n| NewEntry {
+        account: account_id(account),
+        direction,
+        amount: amount(n),
+        asset: asset("PTS"),
+    };
+    // 500 are burnt and 25 earned: 15 would be left, but there are no 500.
+    let purchase = NewTransaction::general(vec![
+        entry(0, Direction::Debit, 500),
+        entry(11, Direction::Credit, 500),
+        entry(10, Direction::Debit, 25),
+        entry(0, Direction::Credit, 25),
+    ]);
+    let refusal = book.post(MERCHANT, &purchase.unwrap(), at(1)).unwrap_err();
+    let would_be = MinorUnits::new(-10);
+    assert!(
+        matches!(refusal, Refusal::InsufficientFunds { would_be: found, .. } if found == would_be),
+        "{refusal:?}"
+    );
+    assert_eq!(book.get(account_id(0)).unwrap().balance().unwrap().get(), 490);
 }
 
 #[test]

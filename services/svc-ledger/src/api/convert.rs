@@ -61,6 +61,10 @@ pub(super) fn account_type_of(account_type: v1::AccountType) -> Result<AccountTy
         v1::AccountType::Issuance => Ok(AccountType::Issuance),
         v1::AccountType::Redemption => Ok(AccountType::Redemption),
         v1::AccountType::External => Ok(AccountType::External),
+        v1::AccountType::GiftCard => Ok(AccountType::GiftCard),
+        v1::AccountType::Sales => Ok(AccountType::Sales),
+        v1::AccountType::LoyaltyCost => Ok(AccountType::LoyaltyCost),
+        v1::AccountType::Breakage => Ok(AccountType::Breakage),
         v1::AccountType::Unspecified => Err(Error::invalid_field(
             "type",
             "must be ACCOUNT_TYPE_CUSTOMER, ACCOUNT_TYPE_ISSUANCE, ACCOUNT_TYPE_REDEMPTION or ACCOUNT_TYPE_EXTERNAL",

@@ -70,6 +70,10 @@ pub fn account_type(of: AccountType) -> v1::AccountType {
         AccountType::Issuance => v1::AccountType::Issuance,
         AccountType::Redemption => v1::AccountType::Redemption,
         AccountType::External => v1::AccountType::External,
+        AccountType::GiftCard => v1::AccountType::GiftCard,
+        AccountType::Sales => v1::AccountType::Sales,
+        AccountType::LoyaltyCost => v1::AccountType::LoyaltyCost,
+        AccountType::Breakage => v1::AccountType::Breakage,
     }
 }
 

@@ -164,10 +164,8 @@ async fn nothing_can_be_added_to_an_old_transaction() {
 #[tokio::test]
 async fn an_entry_in_another_merchants_account_is_refused() {
     let rows = Rows::new().await;
-    let stranger = Client {
-        merchant: lp_types::MerchantId::from_uuid(NEW.parse().unwrap()),
-        ..rows.client.clone()
-    };
+    let stranger = lp_types::MerchantId::from_uuid(NEW.parse().unwrap());
+    let stranger = Client::from(rows.client.as_merchant(stranger));
     let theirs = uuid_of(&stranger.customer_with(100).await).to_string();
     let (from, merchant) = (rows.issuance.as_str(), rows.merchant.as_str());
     let their_merchant = stranger.merchant.uuid().to_string();

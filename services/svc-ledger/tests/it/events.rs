@@ -215,18 +215,16 @@ async fn records_of_one_account_come_in_the_order_of_its_sequence() {
 
 #[tokio::test]
 async fn while_kafka_is_away_the_ledger_posts_and_events_wait() {
-    let mut ground = Ground::with_events().await;
-    let there = ground.kafka.clone();
+    let ground = Ground::with_events().await;
     // Nobody listens there.
-    ground.kafka.kafka_brokers = "127.0.0.1:1".to_owned();
-    let instance = ground.start().await;
+    let nowhere = |common: &mut lp_config::Common| common.kafka.kafka_brokers = "127.0.0.1:1".to_owned();
+    let instance = ground.start_with(nowhere).await;
     let client = instance.merchant();
     let account = client.customer_with(5).await;
     client.burn(&new_key(), &account, 1).await.unwrap();
     assert_eq!(ground.count("outbox").await, 2);
     instance.stop().await;
 
-    ground.kafka = there;
     let reader = Reader::start(&ground).await;
     let instance = ground.start().await;
     let events = reader.wait_for(2, &ground).await;

@@ -2,7 +2,7 @@
 
 use prost::Message as _;
 use serde_json::json;
-use tonic::{Code, Request, Status};
+use tonic::{Code, Status};
 
 use crate::{
     support::{Client, Ground, Instance, earn, new_key, reason},
@@ -81,13 +81,11 @@ async fn raw(instance: &Instance, client: &Client, kind: &str, framed: Vec<u8>) 
         .build()
         .unwrap();
     let address = instance.running.grpc;
-    let answer = http
-        .post(format!("http://{address}/localplus.ledger.v1.LedgerService/Earn"))
+    let request = http.post(format!("http://{address}/localplus.ledger.v1.LedgerService/Earn"));
+    let answer = client
+        .signed(&new_key(), request)
         .header("content-type", kind)
         .header("te", "trailers")
-        .header("localplus-merchant", client.merchant.to_string())
-        .header("localplus-actor", "till-7")
-        .header("idempotency-key", new_key())
         .body(framed)
         .send()
         .await
@@ -167,64 +165,51 @@ async fn bytes_that_are_no_request_are_refused_over_grpc() {
 }
 
 #[tokio::test]
-async fn nobody_is_served_without_a_caller() {
+async fn nobody_is_served_who_may_not_call() {
     let ground = Ground::new().await;
     let instance = ground.start().await;
     let client = instance.merchant();
     let account = client.customer_with(100).await;
     let before = ground.written().await;
     let body = json!({"accountId": account, "amount": {"minorUnits": "5", "assetCode": "PTS"}});
-    let merchant = client.merchant.to_string();
-    let shouted = merchant.to_uppercase();
-    let long = "x".repeat(65);
-    for headers in [
-        vec![],
-        vec![("localplus-merchant", merchant.as_str())],
-        vec![("localplus-actor", "till-7")],
-        vec![
-            ("localplus-merchant", shouted.as_str()),
-            ("localplus-actor", "till-7"),
-        ],
-        vec![
-            ("localplus-merchant", account.as_str()),
-            ("localplus-actor", "till-7"),
-        ],
-        vec![
-            ("localplus-merchant", merchant.as_str()),
-            ("localplus-actor", "a b"),
-        ],
-        vec![
-            ("localplus-merchant", merchant.as_str()),
-            ("localplus-actor", long.as_str()),
-        ],
+    let others = crate::support::new_merchant().to_string();
+    let reader = [
+        "ledger.accounts.read",
+        "ledger.accounts.write",
+        "ledger.transactions.read",
+    ];
+    for (caller, code, reason, status) in [
+        (client.as_nobody(), Code::Unauthenticated, "UNAUTHENTICATED", 401),
+        (
+            client.with_token("nobody's"),
+            Code::Unauthenticated,
+            "UNAUTHENTICATED",
+            401,
+        ),
+        (
+            client.with_scopes(reader),
+            Code::PermissionDenied,
+            "PERMISSION_DENIED",
+            403,
+        ),
+        (
+            client.with_header("localplus-merchant", &others),
+            Code::PermissionDenied,
+            "PERMISSION_DENIED",
+            403,
+        ),
     ] {
-        // The first header that is missing or malformed.
-        let good = |name, value| headers.contains(&(name, value));
-        let field = if good("localplus-merchant", merchant.as_str()) {
-            "localplus-actor"
-        } else {
-            "localplus-merchant"
-        };
-        let expected = refused("UNAUTHENTICATED", &[field], 401);
-        let mut request = Request::new(earn(&account, 5));
-        let mut rest = client
-            .http
-            .post(format!("{}/v1/transactions:earn", client.base))
-            .json(&body);
-        request
-            .metadata_mut()
-            .insert("idempotency-key", "key".parse().unwrap());
-        rest = rest.header("idempotency-key", "key");
-        for (name, value) in &headers {
-            request.metadata_mut().insert(*name, value.parse().unwrap());
-            rest = rest.header(*name, *value);
-        }
-        let status = client.grpc.clone().earn(request).await.unwrap_err();
-        assert_eq!(status.code(), Code::Unauthenticated);
-        assert_eq!(Refused::of(&status), expected, "{headers:?}");
-        let answer = rest.send().await.unwrap();
-        let answer = (answer.status().as_u16(), answer.json().await.unwrap());
-        assert_eq!(Refused::of_problem(&answer), expected, "{headers:?}");
+        let expected = refused(reason, &[], status);
+        let refused = client
+            .grpc
+            .clone()
+            .earn(caller.request("key", earn(&account, 5)))
+            .await;
+        let refused = refused.unwrap_err();
+        assert_eq!(refused.code(), code);
+        assert_eq!(Refused::of(&refused), expected);
+        let answer = caller.post("key", "/v1/transactions:earn", &body).await;
+        assert_eq!(Refused::of_problem(&answer), expected);
     }
     assert_eq!(ground.written().await, before);
 }

@@ -30,9 +30,9 @@ use crate::{
 const PARALLEL: usize = 16;
 /// How often the table is read when nobody wakes the courier: for retries, and as a net.
 const POLL: Duration = Duration::from_secs(1);
-/// Well above the limits of svc-wallet's answer and the mail server's, so that only a courier that died, or slept,
-/// loses its lease.
-pub const LEASE: SignedDuration = SignedDuration::from_secs(60);
+/// Above the limits of svc-wallet's answer (3 s) and the mail server's (20 s), so that only a courier that died, or
+/// slept, loses its lease.
+pub const LEASE: SignedDuration = SignedDuration::from_secs(30);
 
 /// From seconds, as it should be, to the hour of the last attempt.
 const DELIVERY_SECONDS: &[f64] = &[

@@ -9,17 +9,20 @@ pub enum Template {
     PointsEarned,
     /// The customer spent points.
     PointsBurned,
+    /// The customer spent points and was given others, in one purchase.
+    PointsExchanged,
 }
 
 impl Template {
     /// Every template.
-    pub const ALL: [Self; 2] = [Self::PointsEarned, Self::PointsBurned];
+    pub const ALL: [Self; 3] = [Self::PointsEarned, Self::PointsBurned, Self::PointsExchanged];
 
     /// Its name, as rows, files and clients know it.
     pub fn name(self) -> &'static str {
         match self {
             Self::PointsEarned => "points-earned",
             Self::PointsBurned => "points-burned",
+            Self::PointsExchanged => "points-exchanged",
         }
     }
 }
@@ -70,8 +73,10 @@ pub enum Status {
 /// What a template says. Nothing personal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
-    /// How much was moved.
+    /// How much was moved; of an exchange, how much was earned.
     pub amount: Amount,
+    /// How much an exchange burnt; absent for the other templates.
+    pub burned: Option<Amount>,
     /// Of which asset.
     pub asset: AssetCode,
     /// The asset's exponent, 0 to 8.

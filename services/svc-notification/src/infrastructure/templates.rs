@@ -32,7 +32,7 @@ macro_rules! files {
     };
 }
 
-const FILES: [(&str, &str); 13] = files![
+const FILES: [(&str, &str); 19] = files![
     "message.html.jinja",
     "en/points-burned.html.jinja",
     "en/points-burned.subject.jinja",
@@ -40,12 +40,18 @@ const FILES: [(&str, &str); 13] = files![
     "en/points-earned.html.jinja",
     "en/points-earned.subject.jinja",
     "en/points-earned.txt.jinja",
+    "en/points-exchanged.html.jinja",
+    "en/points-exchanged.subject.jinja",
+    "en/points-exchanged.txt.jinja",
     "fr/points-burned.html.jinja",
     "fr/points-burned.subject.jinja",
     "fr/points-burned.txt.jinja",
     "fr/points-earned.html.jinja",
     "fr/points-earned.subject.jinja",
     "fr/points-earned.txt.jinja",
+    "fr/points-exchanged.html.jinja",
+    "fr/points-exchanged.subject.jinja",
+    "fr/points-exchanged.txt.jinja",
 ];
 
 /// Every template, parsed.
@@ -81,12 +87,14 @@ impl Templates {
     ) -> Result<Content, Error> {
         let Facts {
             amount,
+            burned,
             asset,
             exponent,
             balance_after,
         } = facts;
         let said = context! {
             amount => points(amount.get(), *exponent, language),
+            burned => burned.map(|burned| points(burned.get(), *exponent, language)),
             balance => points(balance_after.get(), *exponent, language),
             asset => asset.as_str(),
             transaction => transaction.to_string(),
@@ -130,6 +138,7 @@ mod tests {
         let templates = Templates::new().unwrap();
         let facts = Facts {
             amount: Amount::try_from(1_250).unwrap(),
+            burned: Some(Amount::try_from(500).unwrap()),
             asset: AssetCode::try_from("PTS_BAKERY".to_owned()).unwrap(),
             exponent: 0,
             balance_after: MinorUnits::new(13_400),
@@ -153,8 +162,12 @@ mod tests {
     #[test]
     fn a_missing_variable_fails() {
         let templates = Templates::new().unwrap();
-        let all = BTreeMap::from(["amount", "balance", "asset", "transaction"].map(|name| (name, "x")));
         for (template, language) in each() {
+            let mut all =
+                BTreeMap::from(["amount", "balance", "asset", "transaction"].map(|name| (name, "x")));
+            if template == Template::PointsExchanged {
+                all.insert("burned", "x");
+            }
             let parts = |said: &BTreeMap<_, _>| {
                 ["subject", "txt", "html"].map(|part| templates.part(template, language, part, said))
             };
@@ -178,7 +191,7 @@ mod tests {
     fn html_is_escaped_and_text_is_not() {
         let templates = Templates::new().unwrap();
         for (template, language) in each() {
-            let said = context! { amount => "<b>", balance => "<b>", asset => "<b>", transaction => "<b>" };
+            let said = context! { amount => "<b>", burned => "<b>", balance => "<b>", asset => "<b>", transaction => "<b>" };
             assert!(
                 !templates
                     .part(template, language, "html", &said)

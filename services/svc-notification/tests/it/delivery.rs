@@ -104,7 +104,33 @@ async fn a_redelivered_event_is_one_mail() {
             .count(),
         1
     );
-    assert_eq!((mails.len(), ground.count().await), (2, 2));
+    assert_eq!((mails.len(), ground.notifications().await), (2, 2));
+}
+
+#[tokio::test]
+async fn a_purchase_that_spends_and_earns_points_is_one_mail() {
+    let ground = Ground::new().await;
+    let instance = ground.start().await;
+    let (marie, mary) = (ground.customer("fr"), ground.customer("en"));
+    let events = vec![marie.exchanges(500, 25, 75), mary.exchanges(500, 1, 51)];
+    ground.publish(events).await;
+    let mail = &marie.gets(1).await[0];
+    assert_eq!(
+        mail.subject,
+        "Vous avez utilisé 500\u{a0}points et gagné 25\u{a0}points"
+    );
+    assert!(
+        mail.text
+            .contains("Solde après cette opération\u{a0}: 75\u{a0}points"),
+        "{}",
+        mail.text
+    );
+    assert_eq!(
+        mary.gets(1).await[0].subject,
+        "You used 500\u{a0}points and earned 1\u{a0}point"
+    );
+    assert_eq!(ground.notifications().await, 2);
+    instance.stop().await;
 }
 
 #[tokio::test]
@@ -137,7 +163,7 @@ async fn what_is_no_earn_or_burn_of_a_customer_has_no_effect() {
         ])
         .await;
     assert_eq!(marie.gets(1).await[0].subject, "Vous avez gagné 7\u{a0}points");
-    assert_eq!(ground.count().await, 1);
+    assert_eq!(ground.notifications().await, 1);
     instance.stop().await;
 }
 

@@ -185,7 +185,7 @@ async fn a_customer_who_gets_another_wallet_meanwhile_stays() {
 
     ground.ledger.forget_asset("PTS");
     ground.ledger.set_mode(Mode::Well);
-    ground.somebody_waits_for_a_lock().await;
+    ground.somebody_waits().await;
     run(&mut other, "COMMIT").await;
     let refused = call.await.unwrap().unwrap_err();
     assert_eq!(reason(&refused), "UNKNOWN_ASSET");

@@ -129,7 +129,7 @@ async fn nobody_is_nobody_on_every_rpc() {
     let instance = ground.start().await;
     let client = instance.merchant();
     let wallet = client.open("c-1").await;
-    let mut grpc = instance.grpc.clone();
+    let mut grpc = client.grpc.clone();
     let wallet_id = wallet.wallet_id.clone();
     let read = grpc
         .get_wallet(v1::GetWalletRequest {

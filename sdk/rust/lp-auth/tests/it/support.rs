@@ -28,7 +28,8 @@ use axum::{
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::{SignedDuration, Timestamp};
-use lp_auth::{AuthConfig, ClientConfig, Identity, TokenSource, Verifier};
+use lp_auth::{Identity, TokenSource, Verifier};
+use lp_config::{Auth, Client};
 use lp_error::{Code, Error};
 use lp_telemetry::Metrics;
 use lp_test::time::ManualClock;
@@ -292,12 +293,12 @@ impl Scene {
             ids: Arc::new(SystemIds),
         };
         let metrics = Metrics::new();
-        let config = AuthConfig {
+        let config = Auth {
             auth_issuer: ISSUER.to_owned(),
             auth_audience: AUDIENCE.to_owned(),
             auth_jwks_url: format!("{}/jwks.json", issuer.url).parse().unwrap(),
         };
-        let client = ClientConfig {
+        let client = Client {
             auth_token_url: format!("{}/token", issuer.url).parse().unwrap(),
             auth_client_id: "svc-test".to_owned(),
             auth_client_secret: CLIENT_SECRET.to_owned().into(),

@@ -2,7 +2,10 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures::future::join_all;
+use lp_auth::TokenSource;
+use lp_config::Client;
 use lp_error::Code;
+use lp_types::time::Ambient;
 
 use crate::support::{CLIENT_SECRET, Mood, Scene, eventually};
 
@@ -29,6 +32,24 @@ async fn the_grant_is_as_the_rfc_says() {
         .unwrap();
     assert_eq!(given, b"svc-test:hunter2%3Awith+%2Bsigns%2F");
     assert_eq!(CLIENT_SECRET, "hunter2:with +signs/");
+}
+
+#[tokio::test]
+async fn what_the_issuer_knows_beyond_the_grant_goes_along() {
+    let scene = Scene::of(&[]).await;
+    let config = Client {
+        auth_token_url: format!("{}/token", scene.issuer.url).parse().unwrap(),
+        auth_client_id: "till".to_owned(),
+        auth_client_secret: CLIENT_SECRET.to_owned().into(),
+    };
+    let asked = [("merchant_id", "mer_1"), ("why", "a&b=c d")];
+    let tokens = TokenSource::asking(config, &asked, Ambient::system()).unwrap();
+    tokens.bearer().await.unwrap();
+    let (body, _) = scene.issuer.grant();
+    assert_eq!(
+        body,
+        "grant_type=client_credentials&merchant_id=mer_1&why=a%26b%3Dc+d"
+    );
 }
 
 #[tokio::test]
@@ -72,6 +93,24 @@ async fn it_is_kept_while_valid_when_the_issuer_is_away() {
         bearer(&scene).await.unwrap(),
         format!("Bearer secret-token-{number}")
     );
+}
+
+#[tokio::test]
+async fn one_that_was_refused_is_given_to_nobody_again() {
+    let scene = Scene::of(&[]).await;
+    let refused = scene.tokens.bearer().await.unwrap();
+    scene.tokens.withdraw(&refused);
+    assert_eq!(
+        bearer(&scene).await,
+        Err(Code::Unavailable),
+        "a second has not passed"
+    );
+    scene.advance(1);
+    assert_eq!(bearer(&scene).await.unwrap(), "Bearer secret-token-2");
+    // A refusal that comes late does not touch the one that came after it.
+    scene.tokens.withdraw(&refused);
+    assert_eq!(bearer(&scene).await.unwrap(), "Bearer secret-token-2");
+    assert_eq!(scene.issuer.asked(), 2);
 }
 
 #[tokio::test]

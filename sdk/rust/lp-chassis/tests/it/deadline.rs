@@ -5,15 +5,14 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tonic::Code;
 
-use crate::support::{Instance, MERCHANT, reason};
+use crate::support::{Instance, reason};
 
 /// Over REST, where no client of gRPC has a deadline of its own.
 async fn rest(instance: &Instance, timeout: &str) -> (u16, Value) {
+    let request = instance.http.get(instance.url("/v1/accounts/never/balance"));
     let answer = instance
-        .http
-        .get(instance.url("/v1/accounts/never/balance"))
-        .header("localplus-merchant", MERCHANT)
-        .header("localplus-actor", "till-7")
+        .till
+        .signed("", request)
         .header("grpc-timeout", timeout)
         .send()
         .await
@@ -29,12 +28,12 @@ async fn raw(instance: &Instance, timeout: &str) -> tonic::Status {
         .unwrap();
     let path = "/localplus.ledger.v1.LedgerService/GetBalance";
     let never = b"\0\0\0\0\x07\x0a\x05never";
-    let answer = http
-        .post(format!("http://{}{path}", instance.running.grpc))
+    let request = http.post(format!("http://{}{path}", instance.running.grpc));
+    let answer = instance
+        .till
+        .signed("", request)
         .header("content-type", "application/grpc")
         .header("te", "trailers")
-        .header("localplus-merchant", MERCHANT)
-        .header("localplus-actor", "till-7")
         .header("grpc-timeout", timeout)
         .body(never.to_vec())
         .send()

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{Instance, PATIENCE, channel, request, until};
+use crate::support::{Instance, PATIENCE, channel, until};
 use lp_contracts::ledger::v1::ledger_service_client::LedgerServiceClient;
 
 #[tokio::test]
@@ -28,16 +28,14 @@ async fn requests_under_way_finish_and_then_the_tasks() {
     let over_grpc = instance.spawn("wait");
     let over_rest = tokio::spawn({
         let request = instance.http.get(instance.url("/v1/accounts/wait/balance"));
-        let request = request
-            .header("localplus-merchant", crate::support::MERCHANT)
-            .header("localplus-actor", "till-7");
+        let request = instance.till.signed("", request);
         async move { request.send().await.unwrap().status() }
     });
     instance.under_way(2).await;
     instance.running.stop();
     until("new connections are refused", async || {
         let mut fresh = LedgerServiceClient::new(channel(&instance.running));
-        fresh.get_balance(request("ok")).await.is_err()
+        fresh.get_balance(instance.request("ok")).await.is_err()
     })
     .await;
     assert!(!task_ended.load(Ordering::SeqCst), "tasks outlive the requests");
@@ -45,7 +43,7 @@ async fn requests_under_way_finish_and_then_the_tasks() {
     instance.go.add_permits(2);
     over_grpc.await.unwrap().unwrap();
     assert_eq!(over_rest.await.unwrap(), 200);
-    tokio::time::timeout(PATIENCE, instance.running.ended())
+    tokio::time::timeout(PATIENCE, instance.base.running.ended())
         .await
         .unwrap()
         .unwrap();
@@ -64,7 +62,7 @@ async fn between_not_ready_and_closed_there_is_a_moment() {
     assert_eq!(instance.page("/healthz/live").await.0, 200);
     // Clients that have not learnt of it yet are served.
     instance.call("ok").await.unwrap();
-    instance.running.ended().await.unwrap();
+    instance.base.running.ended().await.unwrap();
 }
 
 #[tokio::test]
@@ -74,7 +72,7 @@ async fn a_request_that_never_ends_does_not_hold_up_the_stop() {
     instance.under_way(1).await;
     let started = Instant::now();
     instance.running.stop();
-    instance.running.ended().await.unwrap();
+    instance.base.running.ended().await.unwrap();
     assert!(
         started.elapsed() < Duration::from_secs(5),
         "{:?}",
@@ -90,7 +88,7 @@ async fn an_idle_connection_does_not_hold_up_the_stop() {
     assert_eq!(instance.get("ok").await.0, 200);
     let started = Instant::now();
     instance.running.stop();
-    instance.running.ended().await.unwrap();
+    instance.base.running.ended().await.unwrap();
     assert!(
         started.elapsed() < Duration::from_secs(5),
         "{:?}",
@@ -111,7 +109,7 @@ async fn a_task_that_ends_ends_the_service() {
             },
         )
         .await;
-        let failed = tokio::time::timeout(PATIENCE, instance.running.ended())
+        let failed = tokio::time::timeout(PATIENCE, instance.base.running.ended())
             .await
             .unwrap();
         assert!(failed.is_err(), "whoever runs the service starts it anew");

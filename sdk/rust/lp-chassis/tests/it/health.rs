@@ -64,7 +64,7 @@ async fn a_service_whose_database_is_away_lives_and_is_not_ready() {
     }
     instance.call("ok").await.unwrap();
     instance.running.stop();
-    instance.running.ended().await.unwrap();
+    instance.base.running.ended().await.unwrap();
 }
 
 #[tokio::test]
@@ -109,5 +109,5 @@ async fn a_stop_is_told_over_grpc_too() {
     })
     .await;
     instance.call("ok").await.unwrap();
-    instance.running.ended().await.unwrap();
+    instance.base.running.ended().await.unwrap();
 }

@@ -5,10 +5,8 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use crate::support::{Instance, MERCHANT, wanted};
 use serde_json::Value;
-use tonic::Request;
-
-use crate::support::{Instance, MERCHANT, request};
 
 #[derive(Clone, Default)]
 struct Written(Arc<Mutex<Vec<u8>>>);
@@ -83,8 +81,7 @@ async fn each_request_has_one_line_that_says_who_what_and_how_it_ended() {
     );
     assert_eq!(said["cause"], "the handler panicked");
 
-    let nobody = Request::new(request("ok").into_inner());
-    instance.grpc.clone().get_balance(nobody).await.unwrap_err();
+    instance.grpc.clone().get_balance(wanted("ok")).await.unwrap_err();
     assert_eq!(line()["outcome"], "UNAUTHENTICATED");
 
     let gone = instance.spawn("never");

@@ -1,12 +1,12 @@
 //! The stub, served by the chassis.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Deref, sync::Arc};
 
 use lp_chassis::{
     App, Chassis,
     serve::{Running, start},
 };
-use lp_config::{CallerAuth, Common, Kafka, LogFormat, Serve, Telemetry};
+use lp_config::Common;
 use lp_contracts::ledger::v1::{
     self,
     ledger_service_client::LedgerServiceClient,
@@ -14,52 +14,39 @@ use lp_contracts::ledger::v1::{
 };
 use lp_pg::Database;
 use lp_telemetry::Metrics;
-use lp_test::TestDatabase;
+use lp_test::{TestDatabase, servers};
+use lp_test_service::Caller;
 use lp_types::time::Ambient;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status, service::Routes, transport::Channel};
-use tonic_types::StatusExt as _;
 
 use crate::stub::Stub;
 
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub use lp_test_service::{PATIENCE, reason, until};
+
 pub const MERCHANT: &str = "mer_0199f0c1d2e37a4b8c5d6e7f80912a3b";
 
 pub struct Instance {
-    pub running: Running,
+    pub base: lp_test_service::Instance,
+    pub till: Caller,
     pub go: Arc<Semaphore>,
     pub grpc: LedgerServiceClient<Channel>,
-    pub http: reqwest::Client,
-    pub metrics: Metrics,
+}
+
+impl Deref for Instance {
+    type Target = lp_test_service::Instance;
+
+    fn deref(&self) -> &Self::Target {
+        &self.base
+    }
 }
 
 pub async fn settings() -> Common {
     let database = TestDatabase::create("chassis", &lp_pg::schema::combine(&[])).await;
-    let anywhere = "127.0.0.1:0".parse().unwrap();
-    Common {
-        serve: Serve {
-            grpc_addr: anywhere,
-            http_addr: anywhere,
-            caller_auth: CallerAuth::TrustedHeaders,
-            max_in_flight: 100,
-            request_timeout_ms: 20_000,
-            drain_delay_ms: 0,
-            drain_timeout_ms: 20_000,
-        },
-        telemetry: Telemetry {
-            log_format: LogFormat::Json,
-            log_filter: "info".to_owned(),
-            otel_exporter_otlp_endpoint: None,
-        },
-        database: database.config,
-        kafka: Kafka {
-            // The chassis itself needs none.
-            kafka_brokers: "127.0.0.1:1".to_owned(),
-            kafka_prefix: String::new(),
-            kafka_replication: 1,
-        },
-    }
+    let mut common = lp_test_service::settings(database.config, servers::kafka());
+    common.serve.max_in_flight = 100;
+    common
 }
 
 impl Instance {
@@ -79,49 +66,41 @@ impl Instance {
         let stub = LedgerServiceServer::new(Stub { go: go.clone() });
         let app = parts(App::new(&chassis, &[SERVICE_NAME], Routes::new(stub)));
         let running = start("svc-stub", &common, &chassis, app).await.unwrap();
+        let base = lp_test_service::Instance::of(running, chassis.metrics);
         Self {
-            grpc: LedgerServiceClient::new(channel(&running)),
-            running,
+            till: base.caller(MERCHANT.parse().unwrap()),
+            grpc: LedgerServiceClient::new(base.channel.clone()),
+            base,
             go,
-            http: reqwest::Client::new(),
-            metrics: chassis.metrics,
         }
     }
 
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.running.http)
+        format!("{}{path}", self.base.base)
+    }
+
+    /// A read of the till's.
+    pub fn request(&self, account: &str) -> Request<v1::GetBalanceRequest> {
+        self.till.request("", wanted(account))
     }
 
     pub async fn call(&self, account: &str) -> Result<v1::Balance, Status> {
-        let answer = self.grpc.clone().get_balance(request(account)).await;
+        let answer = self.grpc.clone().get_balance(self.request(account)).await;
         answer.map(Response::into_inner).map(|r| r.balance.unwrap())
     }
 
     /// The same over REST.
     pub async fn get(&self, account: &str) -> (u16, Value) {
-        let request = self
-            .http
-            .get(self.url(&format!("/v1/accounts/{account}/balance")));
-        let answer = request
-            .header("localplus-merchant", MERCHANT)
-            .header("localplus-actor", "till-7")
-            .send()
-            .await
-            .unwrap();
-        (answer.status().as_u16(), answer.json().await.unwrap())
+        self.till.get(&format!("/v1/accounts/{account}/balance")).await
     }
 
     /// The same in a task of its own.
     pub fn spawn(&self, account: &'static str) -> tokio::task::JoinHandle<Result<v1::Balance, Status>> {
-        let mut grpc = self.grpc.clone();
+        let (mut grpc, request) = (self.grpc.clone(), self.request(account));
         tokio::spawn(async move {
-            let answer = grpc.get_balance(request(account)).await;
+            let answer = grpc.get_balance(request).await;
             answer.map(Response::into_inner).map(|r| r.balance.unwrap())
         })
-    }
-
-    pub fn measured(&self, line: &str) -> bool {
-        self.metrics.render().unwrap().contains(line)
     }
 
     pub async fn under_way(&self, requests: usize) {
@@ -142,31 +121,8 @@ pub fn channel(running: &Running) -> Channel {
         .connect_lazy()
 }
 
-pub fn request(account: &str) -> Request<v1::GetBalanceRequest> {
-    let mut request = Request::new(v1::GetBalanceRequest {
+pub fn wanted(account: &str) -> v1::GetBalanceRequest {
+    v1::GetBalanceRequest {
         account_id: account.to_owned(),
-    });
-    let headers = request.metadata_mut();
-    headers.insert("localplus-merchant", MERCHANT.parse().unwrap());
-    headers.insert("localplus-actor", "till-7".parse().unwrap());
-    request
-}
-
-pub fn reason(status: &Status) -> String {
-    let details = status.get_error_details();
-    details
-        .error_info()
-        .map_or_else(|| format!("undocumented: {status:?}"), |info| info.reason.clone())
-}
-
-/// Waits until `ready`.
-pub async fn until(what: &str, mut ready: impl AsyncFnMut() -> bool) {
-    let wait = async {
-        while !ready().await {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, wait)
-        .await
-        .unwrap_or_else(|_| panic!("never: {what}"));
+    }
 }

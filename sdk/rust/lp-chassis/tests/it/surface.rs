@@ -8,7 +8,7 @@ use tonic_reflection::pb::v1::{
     server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
 };
 
-use crate::support::{Instance, MERCHANT, channel, request};
+use crate::support::{Instance, channel};
 
 async fn reflect(instance: &Instance, question: MessageRequest) -> MessageResponse {
     let mut client = ServerReflectionClient::new(channel(&instance.running));
@@ -46,7 +46,7 @@ async fn reflection_lists_what_is_served_and_nothing_else() {
 async fn a_request_has_an_id_which_may_be_the_callers() {
     let instance = Instance::start().await;
     let own = "req_0199f0c1d2e37a4b8c5d6e7f80912a3b";
-    let mut asked = request("ok");
+    let mut asked = instance.request("ok");
     asked.metadata_mut().insert("x-request-id", own.parse().unwrap());
     let answer = instance.grpc.clone().get_balance(asked).await.unwrap();
     assert_eq!(answer.metadata().get("x-request-id").unwrap(), own);
@@ -56,8 +56,7 @@ async fn a_request_has_an_id_which_may_be_the_callers() {
         let get = instance
             .http
             .get(instance.url(&format!("/v1/accounts/{account}/balance")));
-        get.header("localplus-merchant", MERCHANT)
-            .header("localplus-actor", "till-7")
+        instance.till.signed("", get)
     };
     for account in ["ok", "nothing"] {
         let answer = rest(account).header("x-request-id", own).send().await.unwrap();

@@ -4,7 +4,7 @@ mod comment;
 mod schema;
 
 use lp_contracts::access::{Access, access_of};
-use prost_reflect::{FieldDescriptor, MessageDescriptor};
+use prost_reflect::{FieldDescriptor, MessageDescriptor, MethodDescriptor};
 use serde_json::{Map, Value, json};
 
 use self::{
@@ -13,14 +13,18 @@ use self::{
 };
 use crate::{
     binding::{Binding, Body},
+    call::is_file,
     field::{FieldPath, inner},
 };
+
+/// The scheme of the token.
+const TOKEN: &str = "token";
 
 /// The document. Its order is that of the names, and so the same in every build.
 pub(crate) fn document(
     title: &str,
     version: &str,
-    credentials: &[(&'static str, &'static str)],
+    acting_for: &[(&'static str, &'static str)],
     bindings: &[Binding],
 ) -> Value {
     let mut schemas = Schemas::default();
@@ -45,21 +49,26 @@ pub(crate) fn document(
             methods.insert(method, operation(binding, again, &problem, &mut schemas));
         }
     }
-    // All of them together, on every operation.
-    let schemes: Map<_, _> = credentials
-        .iter()
-        .map(|(header, holds)| {
-            let scheme = json!({"type": "apiKey", "in": "header", "name": header, "description": holds});
-            ((*header).to_owned(), scheme)
-        })
-        .collect();
-    let all: Map<_, _> = schemes.keys().map(|header| (header.clone(), json!([]))).collect();
+    let mut schemes = Map::new();
+    let token = json!({
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "The caller's token, as its issuer gave it, without the word Bearer",
+    });
+    schemes.insert(TOKEN.to_owned(), token);
+    for (header, holds) in acting_for {
+        let scheme = json!({"type": "apiKey", "in": "header", "name": header, "description": holds});
+        schemes.insert((*header).to_owned(), scheme);
+    }
+    // On every operation the token alone, or with all of the headers.
+    let all: Map<_, _> = schemes.keys().map(|scheme| (scheme.clone(), json!([]))).collect();
     json!({
         "openapi": "3.1.0",
         "info": {"title": title, "version": version},
         "tags": tags,
         "paths": paths,
-        "security": [all],
+        "security": [{TOKEN: []}, all],
         "components": {"schemas": schemas.into_value(), "securitySchemes": schemes},
     })
 }
@@ -82,7 +91,7 @@ fn operation(binding: &Binding, again: usize, problem: &Value, schemas: &mut Sch
         "responses": {
             "200": {
                 "description": "Success",
-                "content": {"application/json": {"schema": schemas.message(&rpc.output())}},
+                "content": answer(rpc, schemas),
             },
             "default": {
                 "description": "A problem: `reason` says which",
@@ -100,6 +109,14 @@ fn operation(binding: &Binding, again: usize, problem: &Value, schemas: &mut Sch
         }
     }
     operation
+}
+
+/// What an rpc answers with. Of a file's content type the contract says nothing.
+fn answer(rpc: &MethodDescriptor, schemas: &mut Schemas) -> Value {
+    if is_file(rpc) {
+        return json!({"*/*": {"schema": {"type": "string", "format": "binary"}}});
+    }
+    json!({"application/json": {"schema": schemas.message(&rpc.output())}})
 }
 
 fn body(binding: &Binding, schemas: &mut Schemas) -> Option<Value> {

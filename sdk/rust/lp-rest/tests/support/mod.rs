@@ -183,7 +183,6 @@ where
         title: "a service".to_owned(),
         version: "1.2.3".to_owned(),
         body_limit: BODY_LIMIT,
-
-        credentials: vec![("x-caller", "who calls")],
+        acting_for: vec![("x-for", "for whom")],
     })
 }

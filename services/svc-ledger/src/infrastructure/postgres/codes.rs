@@ -46,7 +46,10 @@ macro_rules! codes {
 }
 
 codes! {
-    AccountType in "accounts.type" { Customer = 1, Issuance = 2, Redemption = 3, External = 4 }
+    AccountType in "accounts.type" {
+        Customer = 1, Issuance = 2, Redemption = 3, External = 4,
+        GiftCard = 5, Sales = 6, LoyaltyCost = 7, Breakage = 8
+    }
     Direction in "ledger_entries.direction" { Debit = 1, Credit = 2 }
     TransactionKind in "transactions.kind" { General = 1, Earn = 2, Burn = 3 }
 }

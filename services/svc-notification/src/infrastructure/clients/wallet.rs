@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use lp_client::Outgoing;
+use lp_auth::TokenSource;
+use lp_client::{Channel, Outgoing};
 use lp_contracts::wallet::v1::{GetContactRequest, wallet_service_client::WalletServiceClient};
 use lp_types::{AccountId, Actor, CallerContext, MerchantId, RequestId, time::Ambient};
-use tonic::{Code, transport::Channel};
+use tonic::Code;
 use tracing::Instrument as _;
 use url::Url;
 
@@ -34,13 +35,13 @@ pub struct Contact {
 }
 
 impl Wallet {
-    /// At `url`, called as `service`; connects on first use.
+    /// At `url`, called with `tokens` as `service`; connects on first use.
     ///
     /// # Errors
     /// When the URL is not one that gRPC can use.
-    pub fn new(url: &Url, service: &str, ambient: Ambient) -> anyhow::Result<Self> {
+    pub fn new(url: &Url, tokens: &TokenSource, service: &str, ambient: Ambient) -> anyhow::Result<Self> {
         Ok(Self {
-            client: WalletServiceClient::new(lp_client::channel(url)?),
+            client: WalletServiceClient::new(lp_client::channel(url, tokens)?),
             actor: Actor::try_from(service.to_owned())?,
             ambient,
         })

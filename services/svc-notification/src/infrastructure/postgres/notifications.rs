@@ -133,9 +133,9 @@ pub async fn insert(
 ) -> lp_pg::Result<()> {
     sqlx::query!(
         "INSERT INTO notifications (merchant_id, notification_id, event_id, transaction_id, account_id, template,
-                                    amount, asset_code, asset_exponent, balance_after, next_attempt_at, traceparent,
-                                    created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+                                    amount, burned, asset_code, asset_exponent, balance_after, next_attempt_at,
+                                    traceparent, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
          ON CONFLICT ON CONSTRAINT notifications_event DO NOTHING",
         new.merchant.uuid(),
         new.id.uuid(),
@@ -144,6 +144,7 @@ pub async fn insert(
         new.account.uuid(),
         new.template.name(),
         new.facts.amount.get(),
+        new.facts.burned.map(Amount::get),
         new.facts.asset.as_str(),
         i16::from(new.facts.exponent),
         new.facts.balance_after.get(),
@@ -174,8 +175,8 @@ pub async fn claim(
            SELECT merchant_id, notification_id FROM notifications
            WHERE status = 1 AND next_attempt_at <= $1 AND (leased_until IS NULL OR leased_until <= $1)
            ORDER BY next_attempt_at LIMIT $3 FOR UPDATE SKIP LOCKED)
-         RETURNING notification_id, merchant_id, transaction_id, account_id, template, amount, asset_code,
-                   asset_exponent, balance_after, attempts, traceparent, created_at",
+         RETURNING notification_id, merchant_id, transaction_id, account_id, template, amount, burned,
+                   asset_code, asset_exponent, balance_after, attempts, traceparent, created_at",
         now.to_sqlx() as _,
         leased_until.to_sqlx() as _,
         limit,
@@ -191,6 +192,7 @@ pub async fn claim(
             template: template_of(row.template)?,
             facts: Facts {
                 amount: Amount::try_from(row.amount).map_err(corrupt)?,
+                burned: row.burned.map(Amount::try_from).transpose().map_err(corrupt)?,
                 asset: AssetCode::try_from(row.asset_code).map_err(corrupt)?,
                 exponent: u8::try_from(row.asset_exponent).map_err(corrupt)?,
                 balance_after: MinorUnits::new(row.balance_after),

@@ -4,42 +4,35 @@
 pub mod gate;
 pub mod wallet;
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Deref, sync::Arc};
 
 use jiff::Timestamp;
-use lp_chassis::{
-    Chassis, Service as _,
-    serve::{Running, start},
-};
-use lp_config::{CallerAuth, Common, Kafka, LogFormat, SecretUrl, Serve, Telemetry};
+use lp_config::SecretUrl;
 use lp_contracts::{
     ledger::v1::{AccountType, Direction, PostedEntry, TransactionKind, TransactionPosted},
     notification::v1::{self, notification_service_client::NotificationServiceClient},
     time::to_wire,
     topics::LEDGER_TRANSACTIONS,
 };
-use lp_kafka::{Leg, Record, TransactionalProducer, topics::Topic};
-use lp_pg::Database;
-use lp_telemetry::Metrics;
-use lp_test::{TestDatabase, mail::Mail, servers, time::ManualClock};
+use lp_kafka::{Leg, Record};
+use lp_test::{mail::Mail, servers, time::ManualClock};
+use lp_test_service::{Caller, new_merchant};
 use lp_types::{AccountId, IdSource as _, MerchantId, SystemIds, TransactionId, time::Ambient};
 use prost::Message as _;
-use serde_json::Value;
-use sqlx::{AssertSqlSafe, PgConnection};
 use svc_notification::{Service, config::Config};
-use tokio::runtime::Runtime;
-use tonic::{Request, Response, Status, transport::Channel};
+use tonic::{Response, Status, transport::Channel};
 use url::Url;
 
 use self::{gate::Gate, wallet::Wallet};
 
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub use lp_test_service::until;
+
+pub type Instance = lp_test_service::Instance<Client>;
+pub type Mortal = lp_test_service::Mortal<Client>;
 
 #[derive(Clone)]
 pub struct Ground {
-    pub database: TestDatabase,
-    pub kafka: Kafka,
-    pub ambient: Ambient,
+    pub base: lp_test_service::Ground<Service>,
     pub wallet: Wallet,
     /// Between the service and svc-wallet.
     pub wallet_gate: Gate,
@@ -47,37 +40,31 @@ pub struct Ground {
     pub mail_gate: Gate,
 }
 
+impl Deref for Ground {
+    type Target = lp_test_service::Ground<Service>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.base
+    }
+}
+
 impl Ground {
     pub async fn new() -> Self {
-        Self::with(Ambient::system()).await
+        Self::on(lp_test_service::Ground::new().await).await
     }
 
     /// With a clock that stands until the test moves it.
     pub async fn with_clock(clock: Arc<ManualClock>) -> Self {
-        let ambient = Ambient {
-            clock,
-            ids: Arc::new(SystemIds),
-        };
-        Self::with(ambient).await
+        Self::on(lp_test_service::Ground::new().await.with_clock(clock)).await
     }
 
-    async fn with(ambient: Ambient) -> Self {
-        let kafka = servers::kafka();
-        // One partition, so that records come in the order in which a test publishes them.
-        let topic = Topic {
-            name: LEDGER_TRANSACTIONS,
-            partitions: 1,
-            retention_days: 1,
-        };
-        lp_kafka::topics::ensure(&kafka, &[topic]).await.unwrap();
+    async fn on(base: lp_test_service::Ground<Service>) -> Self {
         let wallet = Wallet::default();
         let wallet_gate = Gate::to(wallet.start().await).await;
         let smtp = Url::parse(servers::smtp_url().expose()).unwrap();
         let smtp = format!("{}:{}", smtp.host_str().unwrap(), smtp.port().unwrap());
         Self {
-            database: TestDatabase::create("notification", &Service::migrator()).await,
-            kafka,
-            ambient,
+            base: base.with_topics([LEDGER_TRANSACTIONS]).await,
             wallet,
             wallet_gate,
             mail_gate: Gate::to(smtp.parse().unwrap()).await,
@@ -85,27 +72,10 @@ impl Ground {
     }
 
     fn config(&self) -> Config {
-        let anywhere = "127.0.0.1:0".parse().unwrap();
         let smtp_url: SecretUrl = format!("smtp://{}", self.mail_gate.address).parse().unwrap();
         Config {
-            common: Common {
-                serve: Serve {
-                    grpc_addr: anywhere,
-                    http_addr: anywhere,
-                    caller_auth: CallerAuth::TrustedHeaders,
-                    max_in_flight: 2_048,
-                    request_timeout_ms: 20_000,
-                    drain_delay_ms: 0,
-                    drain_timeout_ms: 10_000,
-                },
-                telemetry: Telemetry {
-                    log_format: LogFormat::Json,
-                    log_filter: "info".to_owned(),
-                    otel_exporter_otlp_endpoint: None,
-                },
-                database: self.database.config.clone(),
-                kafka: self.kafka.clone(),
-            },
+            common: self.common(),
+            client: self.client(),
             svc_wallet_url: format!("http://{}", self.wallet_gate.address).parse().unwrap(),
             smtp_url,
             mail_from: "Local-Plus <points@localplus.example>".parse().unwrap(),
@@ -113,47 +83,23 @@ impl Ground {
     }
 
     pub async fn start(&self) -> Instance {
-        let config = self.config();
-        let chassis = Chassis {
-            database: Database::open(&config.common.database, Service::NAME).unwrap(),
-            metrics: Metrics::new(),
-            ambient: self.ambient.clone(),
-        };
-        lp_pg::schema::check(&chassis.database, &Service::migrator())
-            .await
-            .unwrap();
-        let common = config.common.clone();
-        let app = Service::build(config, chassis.clone()).await.unwrap();
-        let running = start(Service::NAME, &common, &chassis, app).await.unwrap();
-        Instance {
-            metrics: chassis.metrics,
-            running,
-        }
+        self.base.start(self.config()).await
     }
 
     /// Starts an instance that can be killed.
     pub async fn start_mortal(&self) -> Mortal {
-        let runtime = Runtime::new().unwrap();
-        let ground = self.clone();
-        let instance = runtime.spawn(async move { ground.start().await }).await.unwrap();
-        Mortal {
-            runtime,
-            _instance: instance,
-        }
+        self.base.start_mortal(self.config()).await
     }
 
     /// Publishes as svc-ledger does.
     pub async fn publish(&self, records: Vec<Record>) {
-        let mut producer = TransactionalProducer::start(&self.kafka, "svc-ledger-relay")
-            .await
-            .unwrap();
-        producer.publish(records).await.unwrap();
+        self.base.publish("svc-ledger", records).await;
     }
 
     /// A customer of a new merchant, whom svc-wallet knows.
     pub fn customer(&self, language: &str) -> Customer {
         let customer = Customer {
-            merchant: MerchantId::from_uuid(SystemIds.uuid()),
+            merchant: new_merchant(),
             account: AccountId::from_uuid(SystemIds.uuid()),
             email: format!("{}@example.com", servers::unique("marie.")),
         };
@@ -161,12 +107,9 @@ impl Ground {
         customer
     }
 
-    /// Rows of all merchants.
-    pub async fn count(&self) -> i64 {
-        sqlx::query_scalar("SELECT count(*) FROM notifications")
-            .fetch_one(&mut self.owner().await)
-            .await
-            .unwrap()
+    /// Notifications of all merchants.
+    pub async fn notifications(&self) -> i64 {
+        self.count("notifications").await
     }
 
     /// How many attempts the merchant's one notification has behind it; 0 while one is under way.
@@ -182,84 +125,40 @@ impl Ground {
     }
 
     pub async fn run(&self, statement: &str) {
-        let statement = AssertSqlSafe(statement.to_owned());
-        sqlx::raw_sql(statement)
-            .execute(&mut self.owner().await)
-            .await
-            .unwrap();
-    }
-
-    async fn owner(&self) -> PgConnection {
-        self.database.owner_session().await
-    }
-}
-
-/// An instance on a runtime of its own.
-pub struct Mortal {
-    runtime: Runtime,
-    _instance: Instance,
-}
-
-impl Mortal {
-    /// Ends everything where it stands, as a crash does.
-    pub fn kill(self) {
-        self.runtime.shutdown_background();
-    }
-}
-
-/// A service that runs in this process.
-pub struct Instance {
-    pub metrics: Metrics,
-    running: Running,
-}
-
-impl Instance {
-    pub fn client(&self, merchant: MerchantId) -> Client {
-        let grpc = Channel::from_shared(format!("http://{}", self.running.grpc))
-            .unwrap()
-            .connect_lazy();
-        Client {
-            merchant,
-            grpc: NotificationServiceClient::new(grpc),
-            base: format!("http://{}", self.running.http),
-        }
-    }
-
-    pub fn measured(&self, line: &str) -> bool {
-        self.metrics
-            .render()
-            .unwrap()
-            .lines()
-            .any(|l| l.starts_with(line))
-    }
-
-    pub async fn stop(self) {
-        self.running.stop();
-        self.running.ended().await.unwrap();
+        lp_test_service::run(&mut self.owner().await, statement).await;
     }
 }
 
 /// A merchant at one instance.
 #[derive(Clone)]
 pub struct Client {
-    pub merchant: MerchantId,
+    caller: Caller,
     pub grpc: NotificationServiceClient<Channel>,
-    pub base: String,
+}
+
+impl From<Caller> for Client {
+    fn from(caller: Caller) -> Self {
+        Self {
+            grpc: NotificationServiceClient::new(caller.channel.clone()),
+            caller,
+        }
+    }
+}
+
+impl Deref for Client {
+    type Target = Caller;
+
+    fn deref(&self) -> &Caller {
+        &self.caller
+    }
 }
 
 impl Client {
-    fn request<M>(&self, message: M) -> Request<M> {
-        let mut request = Request::new(message);
-        let headers = request.metadata_mut();
-        headers.insert("localplus-merchant", self.merchant.to_string().parse().unwrap());
-        headers.insert("localplus-actor", "till-7".parse().unwrap());
-        request
-    }
-
     pub async fn notification(&self, id: &str) -> Result<v1::Notification, Status> {
-        let request = self.request(v1::GetNotificationRequest {
+        let wanted = v1::GetNotificationRequest {
             notification_id: id.to_owned(),
-        });
+        };
+        let request = self.request("", wanted);
         let found = self.grpc.clone().get_notification(request).await?;
         Ok(found.into_inner().notification.unwrap())
     }
@@ -268,22 +167,12 @@ impl Client {
         &self,
         wanted: v1::ListNotificationsRequest,
     ) -> Result<v1::ListNotificationsResponse, Status> {
-        let request = self.request(wanted);
+        let request = self.request("", wanted);
         self.grpc
             .clone()
             .list_notifications(request)
             .await
             .map(Response::into_inner)
-    }
-
-    /// A read over REST.
-    pub async fn get(&self, path: &str) -> (u16, Value) {
-        let request = reqwest::Client::new()
-            .get(format!("{}{path}", self.base))
-            .header("localplus-merchant", self.merchant.to_string())
-            .header("localplus-actor", "till-7");
-        let answer = request.send().await.unwrap();
-        (answer.status().as_u16(), answer.json().await.unwrap())
     }
 
     /// Waits until the merchant's newest notification is as `expected`, and gives it.
@@ -338,6 +227,12 @@ impl Customer {
             }
         };
         let other = AccountId::from_uuid(SystemIds.uuid());
+        // Whom the customer moves them with, and the customer's own side.
+        let (with, others, own) = match kind {
+            TransactionKind::Earn => (AccountType::Issuance, Direction::Debit, Direction::Credit),
+            TransactionKind::Burn => (AccountType::Redemption, Direction::Credit, Direction::Debit),
+            _ => (AccountType::Customer, Direction::Debit, Direction::Credit),
+        };
         let posted = TransactionPosted {
             transaction_id: transaction.to_string(),
             merchant_id: self.merchant.to_string(),
@@ -345,13 +240,8 @@ impl Customer {
             posted_at: Some(to_wire(occurred_at)),
             epoch: 1,
             entries: vec![
-                entry(other, AccountType::Issuance, Direction::Debit, 9_999_999),
-                entry(
-                    self.account,
-                    AccountType::Customer,
-                    Direction::Credit,
-                    balance_after,
-                ),
+                entry(other, with, others, 9_999_999),
+                entry(self.account, AccountType::Customer, own, balance_after),
             ],
         };
         Record {
@@ -365,6 +255,25 @@ impl Customer {
             traceparent: None,
             leg: Leg { index: 1, count: 1 },
             payload: posted.encode_to_vec().into(),
+        }
+    }
+
+    /// The record of a purchase that spends points and earns others.
+    pub fn exchanges(&self, burned: i64, earned: i64, balance_after: i64) -> Record {
+        let burn = self.burns(burned, balance_after.saturating_sub(earned));
+        let entries = |record: &Record| {
+            let posted = TransactionPosted::decode(record.payload.clone()).unwrap();
+            posted.entries
+        };
+        let mut both = TransactionPosted::decode(burn.payload.clone()).unwrap();
+        both.kind = TransactionKind::General.into();
+        for mut entry in entries(&self.earns(earned, balance_after)) {
+            entry.account_sequence += 1;
+            both.entries.push(entry);
+        }
+        Record {
+            payload: both.encode_to_vec().into(),
+            ..burn
         }
     }
 
@@ -389,16 +298,4 @@ pub fn list_of(account: &str, status: v1::NotificationStatus) -> v1::ListNotific
         status: status.into(),
         page: None,
     }
-}
-
-/// Waits until `ready`.
-pub async fn until(what: &str, mut ready: impl AsyncFnMut() -> bool) {
-    let wait = async {
-        while !ready().await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, wait)
-        .await
-        .unwrap_or_else(|_| panic!("never: {what}"));
 }

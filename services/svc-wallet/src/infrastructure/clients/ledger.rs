@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use lp_client::Outgoing;
+use lp_auth::TokenSource;
+use lp_client::{Channel, Outgoing};
 use lp_contracts::{
     ledger::v1::{
         AccountType, CreateAccountRequest, ErrorReason, GetBalanceRequest,
@@ -13,7 +14,7 @@ use lp_contracts::{
 };
 use lp_error::{Error, Result};
 use lp_types::{AccountId, AssetCode, CallerContext, IdempotencyKey, WalletId};
-use tonic::{Code, Status, transport::Channel};
+use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 use url::Url;
 
@@ -35,13 +36,13 @@ pub enum Opening {
 }
 
 impl Ledger {
-    /// At `url`; connects on first use.
+    /// At `url`, called with `tokens`; connects on first use.
     ///
     /// # Errors
     /// When the URL is not one that gRPC can use.
-    pub fn new(url: &Url) -> anyhow::Result<Self> {
+    pub fn new(url: &Url, tokens: &TokenSource) -> anyhow::Result<Self> {
         Ok(Self {
-            client: LedgerServiceClient::new(lp_client::channel(url)?),
+            client: LedgerServiceClient::new(lp_client::channel(url, tokens)?),
         })
     }
 
@@ -138,8 +139,7 @@ fn failed(status: Status) -> Error {
         Code::Unavailable | Code::ResourceExhausted | Code::Unknown => {
             Error::unavailable("svc-ledger").with_internal(status)
         }
-        // CANCELLED is what tonic's client says when the call's own time is over.
-        Code::DeadlineExceeded | Code::Cancelled => Error::deadline_exceeded().with_internal(status),
+        Code::DeadlineExceeded => Error::deadline_exceeded().with_internal(status),
         _ => Error::internal(status),
     }
 }

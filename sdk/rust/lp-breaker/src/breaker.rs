@@ -1,4 +1,4 @@
-//! Leaves Valkey alone for a moment after it failed several times in a row.
+//! Leaves what failed several times in a row alone for a moment.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -9,11 +9,12 @@ use crate::jitter::Jitter;
 
 const FAILURES_TO_OPEN: u32 = 5;
 const OPEN_FOR: Duration = Duration::from_secs(1);
-/// One caller tries Valkey again; the others wait for its result at most this long before one more tries.
+/// One caller tries again; the others wait for its result at most this long before one more tries.
 const PROBE: Duration = Duration::from_millis(250);
 
+/// What stands between callers and something that may be away.
 #[derive(Debug)]
-pub(crate) struct Breaker {
+pub struct Breaker {
     state: Mutex<State>,
     jitter: Jitter,
 }
@@ -25,15 +26,19 @@ struct State {
 }
 
 /// What a result changed.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Change {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing.
     None,
+    /// From now on callers are kept away.
     Opened,
+    /// Callers are let through again.
     Closed,
 }
 
 impl Breaker {
-    pub(crate) fn new(jitter: Jitter) -> Self {
+    /// Closed; `jitter` shortens each pause, so that many breakers do not try again at once.
+    pub fn new(jitter: Jitter) -> Self {
         Self {
             state: Mutex::default(),
             jitter,
@@ -41,7 +46,7 @@ impl Breaker {
     }
 
     /// Whether to try now.
-    pub(crate) fn allows(&self, now: Instant) -> bool {
+    pub fn allows(&self, now: Instant) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match state.open_until {
             None => true,
@@ -54,7 +59,7 @@ impl Breaker {
     }
 
     /// Learns how a try ended.
-    pub(crate) fn record(&self, ok: bool, now: Instant) -> Change {
+    pub fn record(&self, ok: bool, now: Instant) -> Change {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let was_open = state.open_until.is_some();
         if ok {

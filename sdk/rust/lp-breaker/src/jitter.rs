@@ -7,16 +7,18 @@ use std::{
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
+/// Draws from a seed of its own.
 #[derive(Debug)]
-pub(crate) struct Jitter(Mutex<StdRng>);
+pub struct Jitter(Mutex<StdRng>);
 
 impl Jitter {
-    pub(crate) fn seeded(seed: u64) -> Self {
+    /// The seed decides every draw.
+    pub fn seeded(seed: u64) -> Self {
         Self(Mutex::new(StdRng::seed_from_u64(seed)))
     }
 
     /// Between nine tenths of `whole` and `whole`: never longer, so that a limit stays a limit.
-    pub(crate) fn shorten(&self, whole: Duration) -> Duration {
+    pub fn shorten(&self, whole: Duration) -> Duration {
         let tenth = u64::try_from((whole / 10).as_nanos()).unwrap_or(u64::MAX);
         let cut = self
             .0
