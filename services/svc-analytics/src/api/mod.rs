@@ -1,0 +1,6 @@
+//! gRPC handlers, and conversion between the contract and the domain. REST comes from the contract.
+
+mod convert;
+mod csv;
+mod errors;
+pub mod grpc;

@@ -1,0 +1,3 @@
+//! Use cases, a file each.
+
+pub mod daily_figures;

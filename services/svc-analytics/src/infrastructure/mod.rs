@@ -1,0 +1,4 @@
+//! Rows and events.
+
+pub mod consumers;
+pub mod postgres;
