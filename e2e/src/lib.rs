@@ -11,7 +11,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use lp_client::Outgoing;
+use lp_auth::TokenSource;
+use lp_client::{Channel, Outgoing};
 use lp_contracts::{
     common::v1::Money,
     ledger::v1::{self as ledger, ledger_service_client::LedgerServiceClient},
@@ -20,11 +21,29 @@ use lp_contracts::{
 };
 use lp_types::{Actor, CallerContext, IdempotencyKey, MerchantId, RequestId, time::Ambient};
 use serde::Deserialize;
-use tonic::transport::Channel;
-use url::Url;
 
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The tokens of a client of the fleet's issuer: of `till`, bound to the merchant that it names, or of
+/// `operator`. `settings` gives the values of `AUTH_TOKEN_URL` and `CLIENT_SECRET`.
+///
+/// # Errors
+/// When a setting is missing or none.
+pub fn tokens(
+    settings: impl Fn(&str) -> anyhow::Result<String>,
+    client: &str,
+    merchant: Option<MerchantId>,
+) -> anyhow::Result<TokenSource> {
+    let config = lp_config::Client {
+        auth_token_url: settings("AUTH_TOKEN_URL")?.parse()?,
+        auth_client_id: client.to_owned(),
+        auth_client_secret: settings("CLIENT_SECRET")?.into(),
+    };
+    let merchant = merchant.map(|merchant| merchant.to_string());
+    let asked = merchant.as_deref().map(|merchant| ("merchant_id", merchant));
+    Ok(TokenSource::asking(config, asked.as_slice(), Ambient::system())?)
+}
 
 /// A merchant's till.
 #[derive(Debug, Clone)]
@@ -41,17 +60,21 @@ pub struct Till {
 }
 
 impl Till {
-    /// The till of a merchant whom nobody has seen before.
+    /// The till of a merchant whom nobody has seen before, in the fleet that `settings` names
+    /// (`SVC_LEDGER_URL` and so on, and those of [`tokens`]).
     ///
     /// # Errors
-    /// When a URL is none.
-    pub fn of_new_merchant(urls: impl Fn(&str) -> anyhow::Result<Url>) -> anyhow::Result<Self> {
+    /// When a setting is missing or none.
+    pub fn of_new_merchant(settings: impl Fn(&str) -> anyhow::Result<String>) -> anyhow::Result<Self> {
         let ambient = Ambient::system();
+        let merchant = MerchantId::from_uuid(ambient.ids.uuid());
+        let tokens = tokens(&settings, "till", Some(merchant))?;
+        let channel = |name| anyhow::Ok(lp_client::channel(&settings(name)?.parse()?, &tokens)?);
         Ok(Self {
-            ledger: LedgerServiceClient::new(lp_client::channel(&urls("SVC_LEDGER_URL")?)?),
-            wallet: WalletServiceClient::new(lp_client::channel(&urls("SVC_WALLET_URL")?)?),
-            notification: NotificationServiceClient::new(lp_client::channel(&urls("SVC_NOTIFICATION_URL")?)?),
-            merchant: MerchantId::from_uuid(ambient.ids.uuid()),
+            ledger: LedgerServiceClient::new(channel("SVC_LEDGER_URL")?),
+            wallet: WalletServiceClient::new(channel("SVC_WALLET_URL")?),
+            notification: NotificationServiceClient::new(channel("SVC_NOTIFICATION_URL")?),
+            merchant,
             actor: Actor::try_from("till-1".to_owned())?,
             ambient,
         })

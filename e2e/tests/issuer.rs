@@ -13,7 +13,8 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use lp_auth::{AuthConfig, ClientConfig, TokenSource, Verifier};
+use lp_auth::{TokenSource, Verifier};
+use lp_config::{Auth, Client};
 use lp_telemetry::Metrics;
 use lp_types::time::Ambient;
 use reqwest::StatusCode;
@@ -58,7 +59,7 @@ impl Issuer {
     }
 
     fn verifier(&self) -> Verifier {
-        let config = AuthConfig {
+        let config = Auth {
             auth_issuer: ISS.to_owned(),
             auth_audience: "localplus".to_owned(),
             auth_jwks_url: format!("{}/jwks.json", self.url).parse().unwrap(),
@@ -67,7 +68,7 @@ impl Issuer {
     }
 
     fn tokens(&self, id: &str, secret: &str) -> TokenSource {
-        let config = ClientConfig {
+        let config = Client {
             auth_token_url: format!("{}/token", self.url).parse().unwrap(),
             auth_client_id: id.to_owned(),
             auth_client_secret: secret.to_owned().into(),

@@ -114,8 +114,10 @@ fn package_faults(package: &Package) -> Vec<String> {
                 DOMAIN_ALLOWED.join(", ")
             ));
         }
-        // A domain that stays inside the rule above cannot break this one, nor a service its own domain.
-        if is_service(from) && (is_service(to) || is_domain(to) && service_of_domain(to) != from) {
+        // A domain that stays inside the rule above cannot break this one, nor a service its own domain. In its tests
+        // a service may run the real one that it calls, through its contract.
+        let another = is_service(to) && !for_tests || is_domain(to) && service_of_domain(to) != from;
+        if is_service(from) && another {
             fault("services know each other by their contracts (lp-contracts, lp-client) only");
         }
         if from.starts_with("lp-") && (is_service(to) || is_domain(to)) {
@@ -183,7 +185,11 @@ mod tests {
         assert!(faults("svc-wallet", "lp-contracts", None).is_empty());
         assert!(faults("svc-ledger", "ledger-domain", None).is_empty());
         for kind in [None, Some("dev"), Some("build")] {
-            assert_eq!(faults("svc-wallet", "svc-ledger", kind).len(), 1);
+            let real_one_in_tests = kind == Some("dev");
+            assert_eq!(
+                faults("svc-wallet", "svc-ledger", kind).is_empty(),
+                real_one_in_tests
+            );
             assert_eq!(faults("svc-wallet", "ledger-domain", kind).len(), 1);
         }
         assert!(faults("e2e", "svc-ledger", Some("dev")).is_empty());

@@ -4,6 +4,7 @@
 //! (the first command) and `test.rs` (the second). A command's result goes to standard output and its progress to
 //! standard error; it ends with 0 only when everything it stands for was seen to work.
 
+mod bench;
 mod build;
 mod chaos;
 mod check;
@@ -69,6 +70,11 @@ enum Task {
         #[command(subcommand)]
         experiment: chaos::Experiment,
     },
+    /// Measure on this machine, beside a reference measured in the same run
+    Bench {
+        #[command(subcommand)]
+        subject: bench::Subject,
+    },
     /// Run every check but the tests: format, clippy, dependencies, contracts, layers, generated files
     Check,
     /// Check that crates and layers depend on each other in the allowed direction only
@@ -117,6 +123,7 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Down { wipe } => down::run(&workspace, wipe).map(|()| ExitCode::SUCCESS),
         Task::Test { cargo } => test::run(&workspace, &cargo),
         Task::Servers => servers::run(&workspace).map(|()| ExitCode::SUCCESS),
+        Task::Bench { subject } => bench::run(&workspace, &subject),
         Task::Chaos { experiment } => chaos::run(&workspace, &experiment),
         Task::Check => check::run(&workspace),
         Task::CheckLayers => layers::run(&workspace).map(|()| ExitCode::SUCCESS),

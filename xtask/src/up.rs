@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::{anyhow, bail};
-use lp_stack::fleet::{FLEET, Fleet, Plan};
+use lp_stack::fleet::{CLIENT_SECRET, FLEET, Fleet, Plan};
 use lp_stack::{Addresses, Durability, Stack, StackName, command, interrupt};
 
 use crate::build;
@@ -50,7 +50,7 @@ pub(crate) fn run(workspace: &Workspace, exit: bool) -> anyhow::Result<ExitCode>
     let demo = Instant::now();
     let status = command::finish(
         Command::new(workspace.binary("demo"))
-            .envs(plan.urls())
+            .envs(plan.outside_env())
             .env("MAIL_API_URL", &addresses.mail_api_url)
             .stdin(std::process::Stdio::null()),
         None,
@@ -113,6 +113,12 @@ fn summary(addresses: &Addresses) -> String {
             service.binary()
         );
     }
+    let _ = writeln!(
+        text,
+        "  {:<17} {}/token   clients till, operator; secret {CLIENT_SECRET}",
+        "tokens",
+        Plan::default().issuer_url()
+    );
     let _ = writeln!(text, "  {:<17} {}", "e-mails", addresses.mail_api_url);
     let _ = writeln!(text, "  {:<17} {}", "PostgreSQL", addresses.postgres_admin_url);
     let _ = writeln!(text, "  {:<17} {}", "Kafka", addresses.kafka_brokers);

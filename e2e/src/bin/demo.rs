@@ -10,7 +10,6 @@ use std::{
 use anyhow::{Context as _, ensure};
 use e2e::Till;
 use lp_contracts::wallet::v1::{BalanceSource, GetBalanceResponse};
-use url::Url;
 
 const POINTS: &str = "PTS";
 
@@ -43,7 +42,7 @@ impl Step {
 }
 
 async fn play() -> anyhow::Result<()> {
-    let till = Till::of_new_merchant(|name| Ok(variable(name)?.parse::<Url>()?))?;
+    let till = Till::of_new_merchant(variable)?;
     let mail_api = variable("MAIL_API_URL")?;
     let email = format!("{}@example.com", till.new_name("claire"));
     let mut step = Step::begin();
@@ -130,17 +129,19 @@ async fn play() -> anyhow::Result<()> {
     let merchant = till.merchant();
     let (account, wallet) = (&wallet.account_id, &wallet.wallet_id);
     let (ledger, wallets) = (variable("SVC_LEDGER_HTTP_URL")?, variable("SVC_WALLET_HTTP_URL")?);
-    println!("\nTry, in another terminal:");
+    let (tokens, secret) = (variable("AUTH_TOKEN_URL")?, variable("CLIENT_SECRET")?);
+    println!("\nTry, in another terminal (a token is good for 15 minutes):");
     println!(
-        "  curl -s {wallets}/v1/wallets/{wallet}/balance -H localplus-merchant:{merchant} -H localplus-actor:me"
+        "  token=$(curl -s -u till:{secret} {tokens} -d grant_type=client_credentials -d merchant_id={merchant} \
+         | grep -o 'eyJ[^\"]*')"
     );
+    let caller = "-H \"authorization: Bearer $token\"";
+    println!("  curl -s {wallets}/v1/wallets/{wallet}/balance {caller}");
     println!(
-        "  curl -s {ledger}/v1/transactions:earn -H localplus-merchant:{merchant} -H localplus-actor:me \
-         -H idempotency-key:$(date +%s%N) --json '{{\"accountId\":\"{account}\",\"amount\":{{\"minorUnits\":\"5\",\"assetCode\":\"PTS\"}}}}'"
+        "  curl -s {ledger}/v1/transactions:earn {caller} -H idempotency-key:$(date +%s%N) \
+         --json '{{\"accountId\":\"{account}\",\"amount\":{{\"minorUnits\":\"5\",\"assetCode\":\"PTS\"}}}}'"
     );
-    println!(
-        "  curl -s {ledger}/v1/accounts/{account}/entries -H localplus-merchant:{merchant} -H localplus-actor:me"
-    );
+    println!("  curl -s {ledger}/v1/accounts/{account}/entries {caller}");
     Ok(())
 }
 

@@ -5,11 +5,15 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, bail};
 
 const FIRST: u16 = 20_000;
 const COUNT: u16 = 10_000;
+
+/// What this process chose, and for which file and name: until a server listens there, nobody else may have it.
+static CHOSEN: Mutex<BTreeMap<u16, (PathBuf, String)>> = Mutex::new(BTreeMap::new());
 
 /// Whether a server could listen on that port of 127.0.0.1 now.
 #[must_use]
@@ -49,9 +53,13 @@ impl Ports {
     /// # Errors
     /// When no port is free or the file cannot be written.
     pub fn pick(&mut self, name: &str) -> anyhow::Result<u16> {
+        let mut chosen = CHOSEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let us = (self.file.clone(), name.to_owned());
+        let is_ours_to_take = |port: u16| chosen.get(&port).is_none_or(|owner| *owner == us) && is_free(port);
         if let Some(&port) = self.known.get(name)
-            && is_free(port)
+            && is_ours_to_take(port)
         {
+            chosen.insert(port, us);
             return Ok(port);
         }
         // Two clones of the repository begin their search at different places.
@@ -60,13 +68,14 @@ impl Ports {
         let start = u16::try_from(hasher.finish() % u64::from(COUNT)).unwrap_or_default();
         let port = (0..COUNT)
             .map(|step| FIRST + (start + step) % COUNT)
-            .find(|port| !self.known.values().any(|taken| taken == port) && is_free(*port));
+            .find(|port| !self.known.values().any(|taken| taken == port) && is_ours_to_take(*port));
         let Some(port) = port else {
             bail!(
                 "no port between {FIRST} and {} is free on 127.0.0.1; end what occupies them",
                 FIRST + COUNT - 1
             );
         };
+        chosen.insert(port, us);
         self.known.insert(name.to_owned(), port);
         let text = serde_json::to_vec_pretty(&self.known)?;
         std::fs::write(&self.file, text)
@@ -126,6 +135,27 @@ mod tests {
         let _held = TcpListener::bind(("127.0.0.1", first)).unwrap();
         let second = Ports::load(&file).pick("kafka").unwrap();
         assert_ne!(second, first);
+    }
+
+    #[test]
+    fn many_at_once_get_many_ports() {
+        let folder = tempfile::tempdir().unwrap();
+        let pick = |number: usize| {
+            // Each has a file of its own, and searches from where its name says: some from the same place.
+            let mut ports = Ports::load(&folder.path().join(format!("{number}.json")));
+            (0..20)
+                .map(|name| ports.pick(&format!("{name}")).unwrap())
+                .collect::<Vec<_>>()
+        };
+        let picked: Vec<u16> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..20).map(|number| scope.spawn(move || pick(number))).collect();
+            threads
+                .into_iter()
+                .flat_map(|thread| thread.join().unwrap())
+                .collect()
+        });
+        let distinct: std::collections::BTreeSet<_> = picked.iter().collect();
+        assert_eq!(distinct.len(), picked.len());
     }
 
     #[test]

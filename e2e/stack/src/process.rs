@@ -252,6 +252,17 @@ impl Process {
         let _ = std::fs::remove_file(&self.spec.pid_file);
     }
 
+    /// Asks it to end with SIGTERM, as an orchestrator does, and waits: how it ended.
+    ///
+    /// # Errors
+    /// On Ctrl-C, or when it still runs after its stop limit.
+    pub fn terminate(&mut self) -> anyhow::Result<ExitStatus> {
+        if self.exited().is_none() {
+            let _ = kill_process(self.pid, Signal::TERM);
+        }
+        self.wait(Some(self.spec.stop_limit))
+    }
+
     /// Stops it where it stands, with everything in its group, until [`Process::resume`]: as a machine that hangs.
     pub fn pause(&self) {
         let _ = kill_process_group(self.pid, Signal::STOP);
@@ -381,6 +392,21 @@ mod tests {
             std::thread::sleep(TICK);
         }
         assert!(!folder.path().join("child.pid").exists());
+    }
+
+    #[test]
+    fn a_child_that_is_asked_to_end_says_how_it_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut polite = shell(
+            folder.path(),
+            "trap 'exit 7' TERM; echo up; while :; do sleep 0.01; done",
+        );
+        while tail(&folder.path().join("child.log"), 1).is_empty() {
+            std::thread::sleep(TICK);
+        }
+        assert_eq!(polite.terminate().unwrap().code(), Some(7));
+        let mut rude = shell(folder.path(), "exec sleep 60");
+        assert_eq!(rude.terminate().unwrap().code(), None);
     }
 
     #[test]

@@ -30,11 +30,20 @@ pub enum StackName {
     Sqlx,
     /// The one whose servers `cargo xtask chaos` kills.
     Chaos,
+    /// The one that `cargo xtask bench` measures.
+    Bench,
 }
 
 impl StackName {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Up, Self::Test, Self::TestRun, Self::Sqlx, Self::Chaos];
+    pub const ALL: [Self; 6] = [
+        Self::Up,
+        Self::Test,
+        Self::TestRun,
+        Self::Sqlx,
+        Self::Chaos,
+        Self::Bench,
+    ];
 
     /// The folder of its data below the target folder.
     #[must_use]
@@ -45,6 +54,7 @@ impl StackName {
             Self::TestRun => "test-run",
             Self::Sqlx => "sqlx",
             Self::Chaos => "chaos",
+            Self::Bench => "bench",
         })
     }
 }

@@ -1,6 +1,6 @@
 //! A fleet of this test alone.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use e2e::Till;
 use lp_stack::{
@@ -16,7 +16,7 @@ pub(crate) struct Own {
     pub(crate) fleet: Fleet,
     pub(crate) plan: Plan,
     // Holds logs and pid files; dropped after the fleet.
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// Starts the programs that `cargo xtask test` built, with `env` beside their own.
@@ -35,11 +35,7 @@ pub(crate) fn start(env: &[(&str, String)]) -> Own {
         mail_api_url: servers::mail_api_url(),
     };
     let fleet = Fleet::start(&plan, &binaries(), folder.path(), &addresses, &Silent).unwrap();
-    Own {
-        fleet,
-        plan,
-        _folder: folder,
-    }
+    Own { fleet, plan, folder }
 }
 
 /// The folder above the tests' own: `target/debug`.
@@ -50,8 +46,17 @@ fn binaries() -> PathBuf {
 
 impl Own {
     pub(crate) fn till(&self) -> Till {
-        let urls = self.plan.urls();
-        let url = |name: &str| Ok(urls.iter().find(|(known, _)| known == name).unwrap().1.parse()?);
-        Till::of_new_merchant(url).unwrap()
+        Till::of_new_merchant(|name| Ok(self.setting(name))).unwrap()
+    }
+
+    /// The folder of its stack.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// What callers from outside are told under `name`.
+    pub(crate) fn setting(&self, name: &str) -> String {
+        let env = self.plan.outside_env();
+        env.into_iter().find(|(known, _)| known == name).unwrap().1
     }
 }

@@ -7,8 +7,11 @@
     reason = "tests"
 )]
 
+mod access;
+mod accounts;
 mod first_earn;
 mod fleet;
 mod isolation;
 mod readme;
+mod sample;
 mod trace;

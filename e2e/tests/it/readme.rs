@@ -2,7 +2,11 @@
 
 use std::{fmt::Write as _, process::Command};
 
-use lp_stack::{cache::Cache, tools};
+use lp_stack::{
+    cache::Cache,
+    fleet::{FLEET, Plan},
+    tools,
+};
 
 use crate::fleet;
 
@@ -22,12 +26,9 @@ fn examples(readme: &str) -> Vec<Example> {
     let mut examples = Vec::new();
     for block in part.split("```sh\n").skip(1) {
         let (typed, rest) = block.split_once("\n```\n").unwrap();
-        let printed = rest
-            .strip_prefix("```text\n")
-            .unwrap()
-            .split_once("\n```")
-            .unwrap()
-            .0;
+        // Without a block of text it prints nothing.
+        let printed = rest.strip_prefix("```text\n").unwrap_or("\n```");
+        let printed = printed.split_once("\n```").unwrap().0;
         examples.push(Example {
             typed: typed.to_owned(),
             printed: printed.to_owned(),
@@ -86,13 +87,15 @@ fn the_readme_s_lines_print_what_it_says() {
     for example in &examples {
         let _ = writeln!(script, "{}\necho '--- end of example'", example.typed);
     }
-    for (default, one) in lp_stack::fleet::FLEET.iter().zip(&own.plan.services) {
-        for (from, to) in [
+    let mut ports = vec![(Plan::default().issuer_port, own.plan.issuer_port)];
+    for (default, one) in FLEET.iter().zip(&own.plan.services) {
+        ports.extend([
             (default.grpc_port, one.grpc_port),
             (default.http_port, one.http_port),
-        ] {
-            script = script.replace(&format!("127.0.0.1:{from}"), &format!("127.0.0.1:{to}"));
-        }
+        ]);
+    }
+    for (from, to) in ports {
+        script = script.replace(&format!("127.0.0.1:{from}"), &format!("127.0.0.1:{to}"));
     }
     let folder = tempfile::tempdir().unwrap();
     let grpcurl = tools::grpcurl(&Cache::open().unwrap(), &|_| ()).unwrap();
