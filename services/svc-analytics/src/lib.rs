@@ -29,7 +29,6 @@ use lp_contracts::{
     analytics::v1::analytics_service_server::{AnalyticsServiceServer, SERVICE_NAME},
     topics::{LEDGER_TRANSACTIONS, MERCHANT_ONBOARDED},
 };
-use lp_kafka::Consumer;
 use sqlx::migrate::Migrator;
 use tonic::service::Routes;
 
@@ -54,23 +53,9 @@ impl lp_chassis::Service for Service {
         lp_pg::schema::combine(&[&lp_kafka::MIGRATOR, &sqlx::migrate!()])
     }
 
-    async fn build(config: Config, chassis: Chassis) -> anyhow::Result<App> {
-        let Chassis {
-            database,
-            metrics,
-            ambient,
-        } = chassis.clone();
-        let kafka = config.common.kafka;
-        let consumer = Consumer::new(
-            &kafka,
-            Self::NAME,
-            &TOPICS,
-            database.clone(),
-            Rollup,
-            &metrics,
-            ambient,
-        );
-        let api = AnalyticsApi::new(database);
+    async fn build(_config: Config, chassis: Chassis) -> anyhow::Result<App> {
+        let consumer = chassis.consumer(&TOPICS, Rollup);
+        let api = AnalyticsApi::new(chassis.database.clone());
         Ok(App::new(
             &chassis,
             &[SERVICE_NAME],

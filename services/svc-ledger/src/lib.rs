@@ -40,13 +40,14 @@ impl lp_chassis::Service for Service {
         lp_pg::schema::combine(&[&lp_outbox::MIGRATOR, &sqlx::migrate!()])
     }
 
-    async fn build(config: Config, chassis: Chassis) -> anyhow::Result<App> {
+    async fn build(_config: Config, chassis: Chassis) -> anyhow::Result<App> {
         let Chassis {
             database,
             metrics,
             ambient,
+            ..
         } = chassis.clone();
-        let relay = lp_outbox::Relay::new(database.clone(), config.common.kafka, Self::NAME, &metrics);
+        let relay = chassis.relay();
         let (queue, poster) = poster(database.clone(), ambient.clone(), relay.handle(), &metrics);
         let api = LedgerApi::new(database, ambient, queue);
         Ok(App::new(

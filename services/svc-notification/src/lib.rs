@@ -27,14 +27,12 @@ pub mod infrastructure;
 
 use std::sync::Arc;
 
-use lp_auth::TokenSource;
 use lp_chassis::{App, Chassis};
 use lp_config::Common;
 use lp_contracts::{
     notification::v1::notification_service_server::{NotificationServiceServer, SERVICE_NAME},
     topics::LEDGER_TRANSACTIONS,
 };
-use lp_kafka::Consumer;
 use sqlx::migrate::Migrator;
 use tokio::sync::Notify;
 use tonic::service::Routes;
@@ -69,18 +67,12 @@ impl lp_chassis::Service for Service {
             database,
             metrics,
             ambient,
+            ..
         } = chassis.clone();
         let wake = Arc::new(Notify::new());
-        let consumer = Consumer::new(
-            &config.common.kafka,
-            Self::NAME,
-            &[LEDGER_TRANSACTIONS],
-            database.clone(),
-            Causes::new(ambient.clone(), Arc::clone(&wake)),
-            &metrics,
-            ambient.clone(),
-        );
-        let tokens = TokenSource::new(config.client, ambient.clone())?;
+        let causes = Causes::new(ambient.clone(), Arc::clone(&wake));
+        let consumer = chassis.consumer(&[LEDGER_TRANSACTIONS], causes);
+        let tokens = chassis.tokens(config.client)?;
         let wallet = Wallet::new(&config.svc_wallet_url, &tokens, Self::NAME, ambient.clone())?;
         let mailer = Mailer::new(&config.smtp_url, config.mail_from)?;
         let courier = Courier::new(

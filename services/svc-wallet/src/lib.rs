@@ -20,14 +20,12 @@ pub mod infrastructure;
 
 use std::sync::Arc;
 
-use lp_auth::TokenSource;
 use lp_chassis::{App, Chassis};
 use lp_config::Common;
 use lp_contracts::{
     topics::LEDGER_TRANSACTIONS,
     wallet::v1::wallet_service_server::{SERVICE_NAME, WalletServiceServer},
 };
-use lp_kafka::Consumer;
 use sqlx::migrate::Migrator;
 use tonic::service::Routes;
 
@@ -60,22 +58,13 @@ impl lp_chassis::Service for Service {
             database,
             metrics,
             ambient,
+            ..
         } = chassis.clone();
-        let kafka = config.common.kafka;
-        let relay = lp_outbox::Relay::new(database.clone(), kafka.clone(), Self::NAME, &metrics);
+        let relay = chassis.relay();
         let cache = Arc::new(BalanceCache::open(&config.valkey, &ambient, &metrics)?);
         let snapshots = Snapshots::new(database.clone(), Arc::clone(&cache), relay.handle());
-        let topics = [LEDGER_TRANSACTIONS];
-        let consumer = Consumer::new(
-            &kafka,
-            Self::NAME,
-            &topics,
-            database.clone(),
-            snapshots,
-            &metrics,
-            ambient.clone(),
-        );
-        let tokens = TokenSource::new(config.client, ambient.clone())?;
+        let consumer = chassis.consumer(&[LEDGER_TRANSACTIONS], snapshots);
+        let tokens = chassis.tokens(config.client)?;
         let ledger = Ledger::new(&config.svc_ledger_url, &tokens)?;
         let api = WalletApi::new(database, ambient, ledger, cache);
         Ok(App::new(

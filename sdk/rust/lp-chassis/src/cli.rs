@@ -11,7 +11,10 @@ use lp_types::time::Ambient;
 use sqlx::migrate::Migrator;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::serve::{App, Chassis, start};
+use crate::{
+    Chassis,
+    serve::{App, start},
+};
 
 /// A service of the fleet.
 pub trait Service: 'static {
@@ -140,13 +143,8 @@ async fn until_stopped<S: Service>(
     common: &Common,
     telemetry: &lp_telemetry::Telemetry,
 ) -> anyhow::Result<()> {
-    let database = lp_pg::Database::open(&common.database, S::NAME)?;
-    lp_pg::schema::check(&database, &S::migrator()).await?;
-    let chassis = Chassis {
-        database,
-        metrics: telemetry.metrics().clone(),
-        ambient: Ambient::system(),
-    };
+    let chassis = Chassis::open(S::NAME, common, telemetry.metrics().clone(), Ambient::system())?;
+    lp_pg::schema::check(&chassis.database, &S::migrator()).await?;
     let app = S::build(config, chassis.clone()).await?;
     let running = start(S::NAME, common, &chassis, app).await?;
 

@@ -12,11 +12,13 @@
 //! - SIGTERM lets requests under way finish, then the tasks: `drain::*`.
 
 pub mod call;
+mod chassis;
 pub mod cli;
 pub mod layer;
 pub mod page;
 pub mod serve;
 
 pub use call::Call;
+pub use chassis::Chassis;
 pub use cli::{Service, main};
-pub use serve::{App, Chassis};
+pub use serve::App;

@@ -27,18 +27,10 @@ use tonic::service::Routes;
 use tower::Layer as _;
 use tracing::{error, info};
 
-use crate::layer::{Policy, REQUEST_ID, RequestLayer, request_id};
-
-/// What the chassis gives a service to build itself with.
-#[derive(Debug, Clone)]
-pub struct Chassis {
-    /// The service's own schema.
-    pub database: Database,
-    /// Where its parts register what they measure.
-    pub metrics: Metrics,
-    /// The clock and the source of ids.
-    pub ambient: Ambient,
-}
+use crate::{
+    chassis::Chassis,
+    layer::{Policy, REQUEST_ID, RequestLayer, request_id},
+};
 
 type Check = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
 type Task = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, ()> + Send>;

@@ -150,11 +150,8 @@ impl<S: Service> Ground<S> {
     /// Starts the service with `config`; several instances may run at once.
     pub async fn start<C: From<Caller>>(&self, config: S::Config) -> Instance<C> {
         let common = S::common(&config).clone();
-        let chassis = Chassis {
-            database: lp_pg::Database::open(&common.database, S::NAME).expect("a valid URL"),
-            metrics: Metrics::new(),
-            ambient: self.ambient.clone(),
-        };
+        let chassis =
+            Chassis::open(S::NAME, &common, Metrics::new(), self.ambient.clone()).expect("a valid URL");
         lp_pg::schema::check(&chassis.database, &S::migrator())
             .await
             .expect("the schema of this version");

@@ -12,7 +12,6 @@ use lp_contracts::ledger::v1::{
     ledger_service_client::LedgerServiceClient,
     ledger_service_server::{LedgerServiceServer, SERVICE_NAME},
 };
-use lp_pg::Database;
 use lp_telemetry::Metrics;
 use lp_test::{TestDatabase, servers};
 use lp_test_service::Caller;
@@ -57,11 +56,7 @@ impl Instance {
     pub async fn start_with(change: impl FnOnce(&mut Common), parts: impl FnOnce(App) -> App) -> Self {
         let mut common = settings().await;
         change(&mut common);
-        let chassis = Chassis {
-            database: Database::open(&common.database, "chassis").unwrap(),
-            metrics: Metrics::new(),
-            ambient: Ambient::system(),
-        };
+        let chassis = Chassis::open("svc-stub", &common, Metrics::new(), Ambient::system()).unwrap();
         let go = Arc::new(Semaphore::new(0));
         let stub = LedgerServiceServer::new(Stub { go: go.clone() });
         let app = parts(App::new(&chassis, &[SERVICE_NAME], Routes::new(stub)));

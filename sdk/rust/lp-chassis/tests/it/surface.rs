@@ -102,11 +102,8 @@ async fn an_address_that_is_taken_is_named() {
     let taken = instance.running.grpc;
     let mut common = crate::support::settings().await;
     common.serve.grpc_addr = taken;
-    let chassis = lp_chassis::Chassis {
-        database: lp_pg::Database::open(&common.database, "chassis").unwrap(),
-        metrics: lp_telemetry::Metrics::new(),
-        ambient: lp_types::time::Ambient::system(),
-    };
+    let (metrics, ambient) = (lp_telemetry::Metrics::new(), lp_types::time::Ambient::system());
+    let chassis = lp_chassis::Chassis::open("svc-stub", &common, metrics, ambient).unwrap();
     let app = lp_chassis::App::new(&chassis, &[], tonic::service::Routes::default());
     let refused = lp_chassis::serve::start("svc-stub", &common, &chassis, app)
         .await
