@@ -1,0 +1,5 @@
+//! gRPC handlers, and conversion between the contract and the domain. REST comes from the contract.
+
+mod convert;
+mod errors;
+pub mod grpc;
