@@ -16,12 +16,13 @@
 //! ```
 //!
 //! Invariants and the tests that hold them:
-//! - only UNAVAILABLE is tried again, with jitter, and UNAUTHENTICATED once, never past the deadline: `tests`;
+//! - only UNAVAILABLE and a broken connection are tried again, with jitter, and UNAUTHENTICATED once, never past the deadline: `tests`;
 //! - every request has the token of its moment, and one that is refused is renewed: `tests/channel.rs`;
 //! - a service that fails is left alone for a moment: `tests/channel.rs`, `channel::tests`, and `lp-breaker`;
 //! - a deadline that passed is DEADLINE_EXCEEDED, whoever noticed: `tests`, `tests/channel.rs`;
 //! - the trace and the deadline go along: `tests`.
 
+mod asking;
 mod channel;
 
 use std::{
@@ -36,6 +37,7 @@ use tonic::{
     metadata::{AsciiMetadataValue, MetadataMap},
 };
 
+pub use asking::{Asking, failed, reason};
 pub use channel::{Channel, channel};
 
 /// A call that is about to be made.
@@ -69,11 +71,11 @@ impl Outgoing<'_> {
     }
 
     /// Makes a call that is safe to make twice: a read, or a write with a key. Tries again after
-    /// UNAVAILABLE, while the deadline allows, and once after UNAUTHENTICATED: the token that was refused is
+    /// UNAVAILABLE and where the connection broke, while the deadline allows, and once after UNAUTHENTICATED: the token that was refused is
     /// given up by its [`Channel`], and the next one may do.
     ///
     /// # Errors
-    /// The last status; DEADLINE_EXCEEDED also where tonic's client says CANCELLED, which is its word for it.
+    /// The last status; UNAVAILABLE or DEADLINE_EXCEEDED where tonic's client says CANCELLED.
     pub async fn retrying<T, F, O>(&self, call: F) -> Result<T, Status>
     where
         F: FnMut() -> O,
@@ -87,11 +89,15 @@ impl Outgoing<'_> {
         let remaining = self.deadline.saturating_duration_since(Instant::now());
         let mut renewed = false;
         let calls = call.retry(policy).when(|status: &Status| match status.code() {
-            Code::Unavailable => true,
+            // Cancelled is tonic's word for a connection that broke in the middle of a call, and for a deadline.
+            Code::Unavailable | Code::Cancelled => true,
             Code::Unauthenticated => !std::mem::replace(&mut renewed, true),
             _ => false,
         });
         match tokio::time::timeout(remaining, calls).await {
+            Ok(Err(status)) if status.code() == Code::Cancelled && Instant::now() < self.deadline => {
+                Err(Status::unavailable("the connection broke each time"))
+            }
             Ok(Err(status)) if status.code() != Code::Cancelled => Err(status),
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(_)) | Err(_) => Err(Status::deadline_exceeded(
@@ -151,15 +157,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refused_token_is_renewed_once_and_tonic_s_word_for_too_late_is_ours() {
+    async fn a_refused_token_is_renewed_once() {
         assert_eq!(
             attempts(Code::Unauthenticated, Duration::from_secs(5)).await,
             (2, Code::Unauthenticated)
         );
-        assert_eq!(
-            attempts(Code::Cancelled, Duration::from_secs(5)).await,
-            (1, Code::DeadlineExceeded)
-        );
+    }
+
+    #[tokio::test]
+    async fn a_broken_connection_is_tried_again_until_it_is_too_late() {
+        let (calls, code) = attempts(Code::Cancelled, Duration::from_millis(400)).await;
+        assert!(calls > 1);
+        assert_eq!(code, Code::DeadlineExceeded);
+        let (calls, code) = attempts(Code::Cancelled, Duration::from_secs(60)).await;
+        assert_eq!((calls, code), (9, Code::Unavailable));
     }
 
     #[test]

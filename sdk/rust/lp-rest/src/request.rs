@@ -210,10 +210,12 @@ where
         let text = error.to_string();
         // The path says where; line and column would be those of the text around a single field.
         let place = format!(" at line {} column {}", error.line(), error.column());
-        Error::invalid_field(
-            json_path(input, &track.path()),
-            text.strip_suffix(&place).unwrap_or(&text),
-        )
+        let text = text.strip_suffix(&place).unwrap_or(&text);
+        // What was found stays unsaid: it may be a secret in the wrong type.
+        let told = text
+            .rsplit_once(", expected ")
+            .map_or_else(|| text.to_owned(), |(_found, wanted)| format!("expected {wanted}"));
+        Error::invalid_field(json_path(input, &track.path()), told)
     })
 }
 

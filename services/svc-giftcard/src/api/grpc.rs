@@ -1,6 +1,7 @@
 //! The rpcs of `GiftCardService`.
 
 use lp_chassis::{Call, call::claim, page::Page};
+use lp_client::Asking;
 use lp_contracts::giftcard::v1::{self, gift_card_service_server::GiftCardService};
 use lp_error::{Error, InField as _};
 use lp_types::{
@@ -20,10 +21,7 @@ use crate::{
         redeem_card::{Spending, redeem_card},
     },
     domain::product::{Denominations, ProductName},
-    infrastructure::{
-        clients::Asking,
-        postgres::{cards, cards::Card, products},
-    },
+    infrastructure::postgres::{cards, cards::Card, products},
 };
 
 /// The handlers.

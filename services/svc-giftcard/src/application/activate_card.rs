@@ -7,6 +7,7 @@
 
 use std::time::Instant;
 
+use lp_client::Asking;
 use lp_error::Error;
 use lp_pg::idempotency::{Claim, Once, begin_once};
 use lp_types::{Amount, AssetCode, TransactionId, ids::CardId};
@@ -20,7 +21,6 @@ use crate::{
     },
     infrastructure::{
         clients::{
-            Asking,
             ledger::{Move, Posting},
             merchant::Merchant,
         },

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use lp_client::Asking;
 use lp_pg::idempotency::{Claim, Once, begin_once};
 use lp_types::{AssetCode, ids::ProductId};
 
@@ -11,10 +12,7 @@ use crate::{
         product::{Denominations, ProductName},
         refusal::Refusal,
     },
-    infrastructure::{
-        clients::Asking,
-        postgres::products::{self, Product},
-    },
+    infrastructure::postgres::products::{self, Product},
 };
 
 /// What is to be sold.

@@ -4,6 +4,7 @@
 
 use std::time::Instant;
 
+use lp_client::Asking;
 use lp_error::Error;
 use lp_pg::idempotency::{Claim, Once, begin_once};
 use lp_types::ids::{CardId, ProductId};
@@ -16,7 +17,6 @@ use crate::{
         refusal::Refusal,
     },
     infrastructure::{
-        clients::Asking,
         keys::CODE_KEY_VERSION,
         postgres::{
             cards::{self, Card, Locks},

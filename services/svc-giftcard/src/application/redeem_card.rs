@@ -6,6 +6,7 @@
 
 use std::time::Instant;
 
+use lp_client::Asking;
 use lp_error::Error;
 use lp_pg::idempotency::{Claim, Once, begin_once};
 use lp_types::{
@@ -18,10 +19,7 @@ use super::{Answer, Parts, answered, open_card::open_card, refuse};
 use crate::{
     domain::{code::CardSecret, refusal::Refusal},
     infrastructure::{
-        clients::{
-            Asking,
-            ledger::{Move, Posting},
-        },
+        clients::ledger::{Move, Posting},
         postgres::redemptions,
     },
 };

@@ -8,6 +8,7 @@
 
 use std::time::Instant;
 
+use lp_client::Asking;
 use lp_pg::{
     Database,
     idempotency::{Claim, FirstTime, Once, begin_once},
@@ -18,10 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     domain::state::State,
     infrastructure::{
-        clients::{
-            Asking,
-            ledger::{Ledger, Opening},
-        },
+        clients::ledger::{Ledger, Opening},
         events::onboarded,
         postgres::{
             merchant_events,

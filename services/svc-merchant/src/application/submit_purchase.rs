@@ -10,6 +10,7 @@
 
 use std::time::Instant;
 
+use lp_client::Asking;
 use lp_pg::{
     Database,
     idempotency::{Claim, FirstTime, Once, begin_once},
@@ -25,7 +26,6 @@ use crate::{
     },
     infrastructure::{
         clients::{
-            Asking,
             giftcard::{CardSecret, Cards},
             ledger::{Entry, Ledger, Posting},
             wallet::Wallets,

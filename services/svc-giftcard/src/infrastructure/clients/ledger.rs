@@ -1,7 +1,7 @@
 //! svc-ledger, as far as this service calls it.
 
 use lp_auth::TokenSource;
-use lp_client::Channel;
+use lp_client::{Asking, Channel, failed, reason};
 use lp_contracts::{
     common::v1::Money,
     ledger::v1::{
@@ -12,8 +12,6 @@ use lp_contracts::{
 use lp_error::{Error, Result};
 use lp_types::{AccountId, Amount, AssetCode, IdempotencyKey, MinorUnits, TransactionId, ids::CardId};
 use url::Url;
-
-use super::{Asking, failed, reason};
 
 const SERVICE: &str = "svc-ledger";
 

@@ -1,15 +1,13 @@
 //! svc-merchant, as far as this service calls it.
 
 use lp_auth::TokenSource;
-use lp_client::Channel;
+use lp_client::{Asking, Channel, failed, reason};
 use lp_contracts::merchant::v1::{
     ErrorReason, GetMerchantRequest, MerchantState, merchant_service_client::MerchantServiceClient,
 };
 use lp_error::{Error, Result};
 use lp_types::{AccountId, AssetCode};
 use url::Url;
-
-use super::{Asking, failed, reason};
 
 const SERVICE: &str = "svc-merchant";
 

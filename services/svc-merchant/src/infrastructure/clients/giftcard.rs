@@ -3,7 +3,7 @@
 use std::fmt;
 
 use lp_auth::TokenSource;
-use lp_client::Channel;
+use lp_client::{Asking, Channel, failed, reason};
 use lp_contracts::giftcard::v1::{
     AuthorizeRedemptionRequest, ErrorReason, gift_card_service_client::GiftCardServiceClient,
 };
@@ -11,8 +11,6 @@ use lp_error::{Error, Result};
 use lp_types::{AccountId, AssetCode};
 use tonic::Code;
 use url::Url;
-
-use super::{Asking, failed, reason};
 
 const SERVICE: &str = "svc-giftcard";
 

@@ -1,7 +1,7 @@
 //! svc-ledger, as far as this service calls it.
 
 use lp_auth::TokenSource;
-use lp_client::Channel;
+use lp_client::{Asking, Channel, failed, reason};
 use lp_contracts::{
     common::v1::Money,
     ledger::v1::{
@@ -16,7 +16,6 @@ use tonic::Status;
 use tonic_types::StatusExt as _;
 use url::Url;
 
-use super::{Asking, failed, reason};
 use crate::{
     domain::purchase::Side,
     infrastructure::postgres::merchants::{Merchant, MerchantAccounts},

@@ -1,15 +1,13 @@
 //! svc-wallet, as far as this service calls it.
 
 use lp_auth::TokenSource;
-use lp_client::Channel;
+use lp_client::{Asking, Channel, failed, reason};
 use lp_contracts::wallet::v1::{
     ErrorReason, GetWalletRequest, WalletStatus, wallet_service_client::WalletServiceClient,
 };
 use lp_error::{Error, Result};
 use lp_types::{AccountId, AssetCode, WalletId};
 use url::Url;
-
-use super::{Asking, failed, reason};
 
 const SERVICE: &str = "svc-wallet";
 

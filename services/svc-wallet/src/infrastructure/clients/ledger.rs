@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use lp_auth::TokenSource;
-use lp_client::{Channel, Outgoing};
+use lp_client::{Channel, Outgoing, failed, reason};
 use lp_contracts::{
     ledger::v1::{
         AccountType, CreateAccountRequest, ErrorReason, GetBalanceRequest,
@@ -14,11 +14,11 @@ use lp_contracts::{
 };
 use lp_error::{Error, Result};
 use lp_types::{AccountId, AssetCode, CallerContext, IdempotencyKey, WalletId};
-use tonic::{Code, Status};
-use tonic_types::StatusExt as _;
 use url::Url;
 
 use crate::infrastructure::postgres::snapshots::WalletBalance;
+
+const SERVICE: &str = "svc-ledger";
 
 /// A client of svc-ledger.
 #[derive(Debug, Clone)]
@@ -85,7 +85,7 @@ impl Ledger {
                 Ok(Opening::Opened(id.parse().map_err(Error::internal)?))
             }
             Err(status) if reason(&status) == ErrorReason::UnknownAsset.reason() => Ok(Opening::UnknownAsset),
-            Err(status) => Err(failed(status)),
+            Err(status) => Err(failed(SERVICE, status)),
         }
     }
 
@@ -111,7 +111,11 @@ impl Ledger {
             };
             self.client.clone().get_balance(outgoing.request(request)).await
         };
-        let answer = outgoing.retrying(call).await.map_err(failed)?.into_inner();
+        let answer = outgoing
+            .retrying(call)
+            .await
+            .map_err(|status| failed(SERVICE, status))?
+            .into_inner();
         let balance = answer
             .balance
             .ok_or_else(|| Error::internal("an answer without balance"))?;
@@ -123,23 +127,5 @@ impl Ledger {
             posted_at: balance.posted_at.as_ref().and_then(from_wire),
             ..known
         })
-    }
-}
-
-fn reason(status: &Status) -> String {
-    status
-        .get_details_error_info()
-        .map(|info| info.reason)
-        .unwrap_or_default()
-}
-
-/// What the ledger's failure means for our own caller.
-fn failed(status: Status) -> Error {
-    match status.code() {
-        Code::Unavailable | Code::ResourceExhausted | Code::Unknown => {
-            Error::unavailable("svc-ledger").with_internal(status)
-        }
-        Code::DeadlineExceeded => Error::deadline_exceeded().with_internal(status),
-        _ => Error::internal(status),
     }
 }
