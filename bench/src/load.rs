@@ -216,7 +216,7 @@ mod tests {
     #[tokio::test]
     async fn refusals_are_counted_apart() {
         let refuse = |number: u64| async move {
-            if number % 2 == 0 {
+            if number.is_multiple_of(2) {
                 Ok(())
             } else {
                 Err(Code::ResourceExhausted)

@@ -4,6 +4,8 @@ use std::io::{BufRead, Write};
 
 use serde::{Deserialize, Serialize};
 
+use crate::trade::{Card, Done, Drain, Figures, Look, Programme, Purchase, Trade};
+
 /// Everything that was seen of one run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct History {
@@ -23,6 +25,16 @@ pub struct History {
     pub notifications: Vec<Notification>,
     /// At the end: every e-mail that arrived.
     pub mails: Vec<Mail>,
+    /// Each merchant's programme.
+    pub programmes: Vec<Programme>,
+    /// At the end: every card that anybody was told of.
+    pub cards: Vec<Card>,
+    /// At the end: every purchase that anybody was told of.
+    pub purchases: Vec<Purchase>,
+    /// At the end: what svc-analytics says of each day.
+    pub figures: Vec<Figures>,
+    /// The replicas that were asked to end.
+    pub drains: Vec<Drain>,
 }
 
 /// One line of a history file.
@@ -45,6 +57,16 @@ pub enum Record {
     Notification(Notification),
     /// An e-mail that arrived.
     Mail(Mail),
+    /// A merchant's programme.
+    Programme(Programme),
+    /// A card at the end.
+    Card(Card),
+    /// A purchase at the end.
+    Purchase(Purchase),
+    /// A day's figures at the end.
+    Figures(Figures),
+    /// A replica that was asked to end.
+    Drain(Drain),
 }
 
 /// A side of the books.
@@ -57,6 +79,26 @@ pub enum Side {
     Credit,
 }
 
+/// What an account is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// A customer's value.
+    Customer,
+    /// Where points come from.
+    Issuance,
+    /// Where burnt points go.
+    Redemption,
+    /// What the merchant's till takes.
+    External,
+    /// A card's value.
+    GiftCard,
+    /// What was sold.
+    Sales,
+    /// What burnt points paid for.
+    LoyaltyCost,
+}
+
 /// A place where value of one asset stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
@@ -66,6 +108,8 @@ pub struct Account {
     pub merchant: String,
     /// What it holds.
     pub asset: String,
+    /// What it is for.
+    pub role: Role,
     /// The side that raises its balance.
     pub normal: Side,
     /// Its least balance, where it has one.
@@ -96,6 +140,10 @@ pub struct Operation {
     pub request: Request,
     /// What came back.
     pub outcome: Outcome,
+    /// Where the client had tried again as often as it may, and gives the request up with this call: the start of
+    /// its first try.
+    #[serde(default)]
+    pub given_up: Option<u64>,
 }
 
 /// What was asked.
@@ -106,6 +154,10 @@ pub enum Request {
     Post(Post),
     /// To read a balance.
     Read(Read),
+    /// To make, sell or spend a card, or to post a purchase.
+    Trade(Trade),
+    /// To look at a card.
+    Look(Look),
 }
 
 /// What a transaction is.
@@ -176,6 +228,10 @@ pub enum Outcome {
     },
     /// A balance.
     Balance(Balance),
+    /// A trade was made.
+    Done(Done),
+    /// A card.
+    Card(Card),
     /// No, and why: an answer, and a lasting one.
     Refused(String),
     /// Nobody knows whether anything happened.
@@ -206,6 +262,8 @@ pub struct Transaction {
     pub reference: String,
     /// Its entries, by line.
     pub entries: Vec<Entry>,
+    /// The day in the merchant's time zone on which it was posted, `YYYY-MM-DD`.
+    pub day: String,
 }
 
 /// A posted entry.
@@ -265,6 +323,22 @@ impl Transaction {
     }
 }
 
+impl Outcome {
+    /// The transaction that it acknowledges, if it does.
+    pub(crate) fn transaction(&self) -> Option<&str> {
+        match self {
+            Self::Posted { transaction, .. } => Some(&transaction.id),
+            Self::Done(done) => done.transaction(),
+            Self::Balance(_) | Self::Card(_) | Self::Refused(_) | Self::Unknown(_) => None,
+        }
+    }
+
+    /// Whether it acknowledges a write.
+    pub(crate) fn is_acknowledged(&self) -> bool {
+        matches!(self, Self::Posted { .. } | Self::Done(_))
+    }
+}
+
 /// Why a history cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum FormatError {
@@ -293,6 +367,11 @@ impl History {
             Record::WalletBalance(one) => self.wallet_balances.push(one),
             Record::Notification(one) => self.notifications.push(one),
             Record::Mail(one) => self.mails.push(one),
+            Record::Programme(one) => self.programmes.push(one),
+            Record::Card(one) => self.cards.push(one),
+            Record::Purchase(one) => self.purchases.push(one),
+            Record::Figures(one) => self.figures.push(one),
+            Record::Drain(one) => self.drains.push(one),
         }
     }
 
@@ -307,6 +386,11 @@ impl History {
             .chain(self.wallet_balances.iter().cloned().map(Record::WalletBalance))
             .chain(self.notifications.iter().cloned().map(Record::Notification))
             .chain(self.mails.iter().cloned().map(Record::Mail))
+            .chain(self.programmes.iter().cloned().map(Record::Programme))
+            .chain(self.cards.iter().cloned().map(Record::Card))
+            .chain(self.purchases.iter().cloned().map(Record::Purchase))
+            .chain(self.figures.iter().cloned().map(Record::Figures))
+            .chain(self.drains.iter().cloned().map(Record::Drain))
     }
 
     /// Reads JSON lines.

@@ -2,28 +2,61 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::history::{Account, Entry, History, Kind, Operation, Outcome, Post, Request, Transaction};
+use crate::{
+    history::{Account, Entry, History, Kind, Operation, Outcome, Post, Request, Role, Transaction},
+    trade::{Card, Trade},
+    wanted,
+};
 
 /// The refusal of a key that was used with another request.
 pub(crate) const KEY_REUSED: &str = "IDEMPOTENCY_KEY_REUSED";
+
+/// An rpc that writes: keys of different ones have nothing to do with each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Rpc {
+    Post(Kind),
+    Issue,
+    Sale,
+    Redemption,
+    Purchase,
+}
+
+impl Rpc {
+    /// The one that a request goes to; `None` for a read.
+    pub(crate) fn of(request: &Request) -> Option<Self> {
+        Some(match request {
+            Request::Post(post) => Self::Post(post.kind),
+            Request::Trade(Trade::Issue { .. }) => Self::Issue,
+            Request::Trade(Trade::Sale { .. }) => Self::Sale,
+            Request::Trade(Trade::Redemption { .. }) => Self::Redemption,
+            Request::Trade(Trade::Purchase { .. }) => Self::Purchase,
+            Request::Read(_) | Request::Look(_) => return None,
+        })
+    }
+}
+
+/// The refusal of a request that cannot be right whatever stands: nothing is recorded under its key.
+const MALFORMED: &str = "TENDERS_UNBALANCED";
 
 /// All calls with one key and one request: a write that somebody meant to make once.
 #[derive(Debug)]
 pub(crate) struct Intent<'a> {
     pub(crate) merchant: &'a str,
     pub(crate) key: &'a str,
-    pub(crate) post: &'a Post,
+    pub(crate) rpc: Rpc,
+    pub(crate) request: &'a Request,
+    /// The transaction that the contract promises for it; without lines where it promises none.
+    pub(crate) post: Post,
     pub(crate) calls: Vec<&'a Operation>,
 }
 
 impl<'a> Intent<'a> {
     /// The transactions that it was answered with; more than one is a fault.
     pub(crate) fn posted(&self) -> BTreeSet<&'a str> {
-        let ids = self.calls.iter().filter_map(|call| match &call.outcome {
-            Outcome::Posted { transaction, .. } => Some(transaction.id.as_str()),
-            _ => None,
-        });
-        ids.collect()
+        self.calls
+            .iter()
+            .filter_map(|call| call.outcome.transaction())
+            .collect()
     }
 
     /// The reasons it was refused with, the reuse of its key aside.
@@ -37,7 +70,13 @@ impl<'a> Intent<'a> {
 
     /// Whether it got a lasting answer of its own.
     pub(crate) fn is_answered(&self) -> bool {
-        !self.posted().is_empty() || !self.refusals().is_empty()
+        self.calls.iter().any(|call| call.outcome.is_acknowledged()) || !self.refusals().is_empty()
+    }
+
+    /// Whether it got an answer that its key is kept for.
+    pub(crate) fn takes_key(&self) -> bool {
+        self.calls.iter().any(|call| call.outcome.is_acknowledged())
+            || self.refusals().iter().any(|reason| *reason != MALFORMED)
     }
 
     /// Whether a call of it went unanswered.
@@ -67,9 +106,8 @@ impl<'a> Intent<'a> {
     /// When its first lasting answer came.
     pub(crate) fn end(&self) -> Option<u64> {
         let answered = self.calls.iter().filter(|call| match &call.outcome {
-            Outcome::Posted { .. } => true,
             Outcome::Refused(reason) => reason != KEY_REUSED,
-            Outcome::Balance(_) | Outcome::Unknown(_) => false,
+            outcome => outcome.is_acknowledged(),
         });
         answered.map(|call| call.end).min()
     }
@@ -95,8 +133,12 @@ pub(crate) struct Span {
 pub(crate) struct Index<'a> {
     pub(crate) history: &'a History,
     pub(crate) accounts: BTreeMap<&'a str, &'a Account>,
+    /// What the cards are at the end.
+    pub(crate) cards: BTreeMap<&'a str, &'a Card>,
+    /// The account of each merchant for each purpose, where it has one.
+    roles: BTreeMap<(&'a str, Role), &'a str>,
     /// All intents of one merchant, rpc and key.
-    pub(crate) keys: BTreeMap<(&'a str, Kind, &'a str), Vec<Intent<'a>>>,
+    pub(crate) keys: BTreeMap<(&'a str, Rpc, &'a str), Vec<Intent<'a>>>,
     pub(crate) transactions: BTreeMap<&'a str, &'a Transaction>,
     /// The entries of each account, by sequence.
     pub(crate) steps: BTreeMap<&'a str, Vec<Step<'a>>>,
@@ -113,7 +155,13 @@ impl<'a> Index<'a> {
                 .iter()
                 .map(|one| (one.id.as_str(), one))
                 .collect(),
-            keys: keys(history),
+            cards: history.cards.iter().map(|one| (one.id.as_str(), one)).collect(),
+            roles: history
+                .accounts
+                .iter()
+                .map(|one| ((one.merchant.as_str(), one.role), one.id.as_str()))
+                .collect(),
+            keys: BTreeMap::new(),
             transactions: history
                 .transactions
                 .iter()
@@ -122,6 +170,7 @@ impl<'a> Index<'a> {
             steps: BTreeMap::new(),
             known: BTreeMap::new(),
         };
+        index.keys = index.all_keys();
         index.steps = index.all_steps();
         index.known = index.all_known();
         index
@@ -131,23 +180,59 @@ impl<'a> Index<'a> {
         self.keys.values().flatten()
     }
 
-    /// The intents that may have posted a transaction, by what they asked for.
-    pub(crate) fn by_content(&self) -> BTreeMap<(&'a str, &'a Post), Vec<&Intent<'a>>> {
+    /// The merchant's account for a purpose that it has one account for; empty where it has none.
+    pub(crate) fn account_for(&self, merchant: &str, role: Role) -> &'a str {
+        self.roles.get(&(merchant, role)).copied().unwrap_or_default()
+    }
+
+    /// The account of a card; empty where it has none.
+    pub(crate) fn card_account(&self, card: &str) -> &'a str {
+        self.cards.get(card).map_or("", |card| &card.account)
+    }
+
+    pub(crate) fn role(&self, account: &str) -> Option<Role> {
+        self.accounts.get(account).map(|account| account.role)
+    }
+
+    /// The intents that may have posted a transaction, by what they asked for as [`Index::matched`] has it.
+    pub(crate) fn by_content(&self) -> BTreeMap<(&'a str, Post), Vec<&Intent<'a>>> {
         let mut by_content: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for intent in self.intents() {
+        for intent in self.intents().filter(|intent| !intent.post.lines.is_empty()) {
             by_content
-                .entry((intent.merchant, intent.post))
+                .entry((intent.merchant, self.matched(intent.post.clone())))
                 .or_default()
                 .push(intent);
         }
         by_content
     }
 
+    /// What two transactions have in common that the same request may have caused. Of a trade, the contract says
+    /// neither the reference nor the order of the entries.
+    pub(crate) fn matched(&self, post: Post) -> Post {
+        let trades = post.lines.iter().any(|line| {
+            let role = self.role(&line.account);
+            role.is_some_and(|role| {
+                matches!(
+                    role,
+                    Role::External | Role::GiftCard | Role::Sales | Role::LoyaltyCost
+                )
+            })
+        });
+        if !trades {
+            return post;
+        }
+        Post {
+            kind: post.kind,
+            reference: String::new(),
+            lines: wanted::sums(&post.lines),
+        }
+    }
+
     /// Whether an intent may have taken effect although nobody was told.
     pub(crate) fn is_open(&self, intent: &Intent<'_>) -> bool {
-        let siblings = self.keys.get(&(intent.merchant, intent.post.kind, intent.key));
+        let siblings = self.keys.get(&(intent.merchant, intent.rpc, intent.key));
         // The key of an answered sibling is taken.
-        intent.has_unknown() && !siblings.into_iter().flatten().any(Intent::is_answered)
+        intent.has_unknown() && !siblings.into_iter().flatten().any(Intent::takes_key)
     }
 
     /// The sequences that the account may have stood at between two moments.
@@ -208,10 +293,10 @@ impl<'a> Index<'a> {
         let mut spans = BTreeMap::new();
         for intent in self.intents() {
             for call in &intent.calls {
-                let Outcome::Posted { transaction, .. } = &call.outcome else {
+                let Some(transaction) = call.outcome.transaction() else {
                     continue;
                 };
-                let (span, _) = spans.entry(transaction.id.as_str()).or_insert_with(|| {
+                let (span, _) = spans.entry(transaction).or_insert_with(|| {
                     (
                         Span {
                             start: intent.start(),
@@ -225,8 +310,8 @@ impl<'a> Index<'a> {
         }
         let by_content = self.by_content();
         for transaction in &self.history.transactions {
-            let content = transaction.content();
-            let candidates = by_content.get(&(transaction.merchant.as_str(), &content));
+            let content = self.matched(transaction.content());
+            let candidates = by_content.get(&(transaction.merchant.as_str(), content));
             let open: Vec<_> = candidates
                 .into_iter()
                 .flatten()
@@ -236,7 +321,7 @@ impl<'a> Index<'a> {
             if let Some(start) = open.iter().map(|intent| intent.start()).min() {
                 let calls = open.iter().flat_map(|intent| intent.ids()).collect();
                 spans
-                    .entry(&transaction.id)
+                    .entry(transaction.id.as_str())
                     .or_insert((Span { start, end: None }, calls));
             }
         }
@@ -270,26 +355,28 @@ impl<'a> Index<'a> {
         }
         known
     }
-}
 
-fn keys(history: &History) -> BTreeMap<(&str, Kind, &str), Vec<Intent<'_>>> {
-    let mut keys: BTreeMap<_, Vec<Intent<'_>>> = BTreeMap::new();
-    for call in &history.operations {
-        let Request::Post(post) = &call.request else {
-            continue;
-        };
-        let intents = keys
-            .entry((call.merchant.as_str(), post.kind, call.key.as_str()))
-            .or_default();
-        match intents.iter_mut().find(|intent| intent.post == post) {
-            Some(intent) => intent.calls.push(call),
-            None => intents.push(Intent {
-                merchant: &call.merchant,
-                key: &call.key,
-                post,
-                calls: vec![call],
-            }),
+    fn all_keys(&self) -> BTreeMap<(&'a str, Rpc, &'a str), Vec<Intent<'a>>> {
+        let mut keys: BTreeMap<_, Vec<Intent<'a>>> = BTreeMap::new();
+        for call in &self.history.operations {
+            let Some(rpc) = Rpc::of(&call.request) else {
+                continue;
+            };
+            let intents = keys
+                .entry((call.merchant.as_str(), rpc, call.key.as_str()))
+                .or_default();
+            match intents.iter_mut().find(|intent| *intent.request == call.request) {
+                Some(intent) => intent.calls.push(call),
+                None => intents.push(Intent {
+                    merchant: &call.merchant,
+                    key: &call.key,
+                    rpc,
+                    request: &call.request,
+                    post: wanted::post(self, &call.merchant, &call.request),
+                    calls: vec![call],
+                }),
+            }
         }
+        keys
     }
-    keys
 }

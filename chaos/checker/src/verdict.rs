@@ -69,12 +69,33 @@ rules! {
     TokenRead = "token-read";
     /// In the end the wallets show what the ledger shows.
     WalletEqualsLedger = "wallet-equals-ledger";
-    /// Each Earn and Burn caused one notification, which was sent; nothing else did.
+    /// Each transaction that gave or burnt a customer's points caused one notification, which was sent; nothing else
+    /// did.
     OneNotification = "one-notification";
     /// Each notification became one e-mail in effect.
     OneMail = "one-mail";
     /// No merchant sees or moves what is another's.
     Isolation = "isolation";
+    /// What a purchase, a sale or a redemption posts are the entries that the contract says, in the currency.
+    Tenders = "tenders";
+    /// The points that a purchase earns and burns are those of the programme, in the answer and in the ledger.
+    Points = "points";
+    /// A purchase stays as it was acknowledged.
+    PurchaseView = "purchase-view";
+    /// In the end a card shows what its ledger account holds, which was never below zero nor above its face value.
+    CardEqualsLedger = "card-equals-ledger";
+    /// A card is sold once, for its face value, and is active from then on; one card, one code.
+    CardSoldOnce = "card-sold-once";
+    /// A balance of a card that was read is one that its account held between question and answer.
+    CardRead = "card-read";
+    /// A card opens to its own code and PIN only.
+    CardSecret = "card-secret";
+    /// What all cards of a merchant hold is what was sold less what was redeemed.
+    Liability = "liability";
+    /// In the end the day's figures are what the ledger's transactions make.
+    DailyFigures = "daily-figures";
+    /// A replica that is asked to end ends with 0, and no client that tries again after UNAVAILABLE notices.
+    Drain = "drain";
     /// Nothing is answered INTERNAL.
     Fault = "fault";
 }

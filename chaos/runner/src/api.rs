@@ -7,22 +7,28 @@ use std::{
 
 use anyhow::{Context as _, anyhow};
 use history_checker::{Balance, Entry, Kind, Line, Notification, Outcome, Post, Side, Transaction};
-use lp_client::Outgoing;
+use lp_auth::TokenSource;
+use lp_client::{Channel, Outgoing};
 use lp_contracts::{
+    analytics::v1::analytics_service_client::AnalyticsServiceClient,
     common::v1::{Money, PageRequest, PageResponse},
+    giftcard::v1::gift_card_service_client::GiftCardServiceClient,
     ledger::v1::{self as ledger, ledger_service_client::LedgerServiceClient},
+    merchant::v1::merchant_service_client::MerchantServiceClient,
     notification::v1::{self as notification, notification_service_client::NotificationServiceClient},
+    time,
+    token::ConsistencyToken,
     wallet::v1::{self as wallet, wallet_service_client::WalletServiceClient},
 };
-use lp_types::{Actor, CallerContext, IdempotencyKey, MerchantId, RequestId};
-use tonic::{Code, Status, transport::Channel};
+use lp_types::{Actor, CallerContext, IdempotencyKey, MerchantId, RequestId, time::Ambient};
+use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 use uuid::Uuid;
 
 /// The points of every merchant.
 pub(crate) const POINTS: &str = "PTS";
 /// How long a client waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(5);
 /// The largest page.
 const PAGE: i32 = 500;
 
@@ -32,6 +38,9 @@ pub(crate) struct Api {
     pub(crate) ledger: LedgerServiceClient<Channel>,
     pub(crate) wallet: WalletServiceClient<Channel>,
     pub(crate) notification: NotificationServiceClient<Channel>,
+    pub(crate) merchant: MerchantServiceClient<Channel>,
+    pub(crate) giftcard: GiftCardServiceClient<Channel>,
+    pub(crate) analytics: AnalyticsServiceClient<Channel>,
     requests: AtomicU64,
 }
 
@@ -43,20 +52,43 @@ pub(crate) struct Token {
     pub(crate) text: String,
 }
 
+impl Token {
+    /// As an answer gave it; none where it gave none.
+    pub(crate) fn read(account: &str, text: String) -> Option<Self> {
+        let sequence = ConsistencyToken::decode(&text).ok()?.sequence;
+        let account = account.to_owned();
+        Some(Self {
+            account,
+            sequence,
+            text,
+        })
+    }
+}
+
 impl Api {
-    /// Of the fleet with these URLs.
-    pub(crate) fn new(urls: &[(String, String)]) -> anyhow::Result<Self> {
-        let channel = |name: &str| {
-            let url = urls
-                .iter()
-                .find(|(known, _)| known == name)
-                .with_context(|| format!("no {name}"))?;
-            anyhow::Ok(lp_client::channel(&url.1.parse()?)?)
+    /// Of the fleet with these settings, as the platform's operator: one token for all merchants, which is renewed
+    /// aside before it expires.
+    pub(crate) fn new(settings: &[(String, String)]) -> anyhow::Result<Self> {
+        let setting = |name: &str| {
+            let found = settings.iter().find(|(known, _)| known == name);
+            found
+                .map(|(_, value)| value.clone())
+                .with_context(|| format!("no {name}"))
         };
+        let client = lp_config::Client {
+            auth_token_url: setting("AUTH_TOKEN_URL")?.parse()?,
+            auth_client_id: "operator".to_owned(),
+            auth_client_secret: setting("CLIENT_SECRET")?.into(),
+        };
+        let tokens = TokenSource::new(client, Ambient::system())?;
+        let channel = |name| anyhow::Ok(lp_client::channel(&setting(name)?.parse()?, &tokens)?);
         Ok(Self {
             ledger: LedgerServiceClient::new(channel("SVC_LEDGER_URL")?),
             wallet: WalletServiceClient::new(channel("SVC_WALLET_URL")?),
             notification: NotificationServiceClient::new(channel("SVC_NOTIFICATION_URL")?),
+            merchant: MerchantServiceClient::new(channel("SVC_MERCHANT_URL")?),
+            giftcard: GiftCardServiceClient::new(channel("SVC_GIFTCARD_URL")?),
+            analytics: AnalyticsServiceClient::new(channel("SVC_ANALYTICS_URL")?),
             requests: AtomicU64::new(1),
         })
     }
@@ -269,6 +301,15 @@ impl Api {
     }
 }
 
+/// Where a merchant is: in one of three places, of which one or another begins its next day early.
+pub(crate) fn time_zone(merchant: MerchantId) -> &'static str {
+    match merchant.uuid().as_u128() % 3 {
+        0 => "Europe/Paris",
+        1 => "Pacific/Auckland",
+        _ => "America/Los_Angeles",
+    }
+}
+
 fn first_page() -> PageRequest {
     PageRequest {
         page_size: PAGE,
@@ -289,8 +330,16 @@ fn next_page(page: Option<PageResponse>) -> Option<PageRequest> {
 /// A failed call: refused where that is an answer, unknown where it is none.
 pub(crate) fn outcome_of(status: &Status) -> Outcome {
     let info = status.get_details_error_info();
-    // Without details it is the transport's word, and not the service's.
-    let reason = info.map_or_else(|| format!("{:?}", status.code()), |info| info.reason);
+    // Without details it is the transport's word, and not the service's. tonic says CANCELLED both for a deadline that
+    // passed and for a request that never left, since its connection was closed.
+    let reason = info.map_or_else(
+        || match status.code() {
+            Code::Cancelled if status.message().contains("Timeout expired") => "DeadlineExceeded".to_owned(),
+            Code::Cancelled => "Unavailable".to_owned(),
+            code => format!("{code:?}"),
+        },
+        |info| info.reason,
+    );
     match status.code() {
         Code::Unavailable
         | Code::DeadlineExceeded
@@ -351,6 +400,7 @@ fn transaction_of(merchant: MerchantId, found: Option<ledger::Transaction>) -> a
         id: found.transaction_id,
         merchant: merchant.to_string(),
         kind,
+        day: day_of(merchant, found.posted_at.as_ref().and_then(time::from_wire))?,
         reference: found.reference,
         entries: found
             .entries
@@ -358,6 +408,12 @@ fn transaction_of(merchant: MerchantId, found: Option<ledger::Transaction>) -> a
             .map(entry_of)
             .collect::<anyhow::Result<_>>()?,
     })
+}
+
+/// The day in the merchant's time zone, `YYYY-MM-DD`.
+fn day_of(merchant: MerchantId, posted_at: Option<jiff::Timestamp>) -> anyhow::Result<String> {
+    let at = posted_at.context("a transaction without a time")?;
+    Ok(at.in_tz(time_zone(merchant))?.date().to_string())
 }
 
 fn entry_of(entry: ledger::Entry) -> anyhow::Result<Entry> {
@@ -386,6 +442,10 @@ mod tests {
             outcome_of(&Status::unavailable("")),
             Outcome::Unknown("Unavailable".to_owned())
         );
+        for (message, reason) in [("Timeout expired", "DeadlineExceeded"), ("", "Unavailable")] {
+            let outcome = outcome_of(&Status::cancelled(message));
+            assert_eq!(outcome, Outcome::Unknown(reason.to_owned()));
+        }
         assert_eq!(
             outcome_of(&Status::aborted("")),
             Outcome::Refused("Aborted".to_owned())

@@ -12,6 +12,8 @@ pub(crate) enum Kind {
     Kill,
     /// SIGSTOP of a service.
     Pause,
+    /// SIGTERM of a service, which no client may notice.
+    Sigterm,
     /// SIGKILL of Kafka.
     Kafka,
     /// SIGKILL of Valkey.
@@ -21,12 +23,20 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 5] = [Self::Kill, Self::Kafka, Self::Valkey, Self::Postgres, Self::Pause];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Kill,
+        Self::Kafka,
+        Self::Valkey,
+        Self::Postgres,
+        Self::Pause,
+        Self::Sigterm,
+    ];
 
     fn name(self) -> &'static str {
         match self {
             Self::Kill => "kill",
             Self::Pause => "pause",
+            Self::Sigterm => "sigterm",
             Self::Kafka => "kafka",
             Self::Valkey => "valkey",
             Self::Postgres => "postgres",
@@ -48,7 +58,7 @@ impl FromStr for Kinds {
         let one = |name: &str| {
             let found = Kind::ALL.into_iter().find(|kind| kind.name() == name);
             found.ok_or_else(|| {
-                format!("`{name}` is none of kill, kafka, valkey, postgres, pause; or say none")
+                format!("`{name}` is none of kill, kafka, valkey, postgres, pause, sigterm; or say none")
             })
         };
         text.split(',').map(one).collect::<Result<_, _>>().map(Self)
@@ -89,6 +99,8 @@ pub(crate) enum Fault {
     Kill(Target),
     /// A service is paused.
     Pause(Target),
+    /// A service is asked to end.
+    Sigterm(Target),
     /// A server is killed.
     Server(ServerKind),
 }
@@ -98,6 +110,7 @@ impl fmt::Display for Fault {
         match self {
             Self::Kill(service) => write!(f, "kill {service}"),
             Self::Pause(service) => write!(f, "pause {service}"),
+            Self::Sigterm(service) => write!(f, "sigterm {service}"),
             Self::Server(server) => write!(f, "kill {}", server.slug()),
         }
     }
@@ -134,24 +147,29 @@ pub(crate) fn plan(seed: u64, traffic: Duration, kinds: &[Kind], replicas: usize
     targets.shuffle(&mut random);
     kinds.shuffle(&mut random);
     let mut targets = targets.into_iter().cycle();
-    let mut kinds = kinds.into_iter().cycle();
+    let mut kinds = kinds.into_iter().cycle().peekable();
     let blows = (traffic.as_secs() / BLOW).max(1);
     let mut plan = Vec::new();
     for _ in 0..blows {
         let Some(kind) = kinds.next() else { break };
         let mut faults: Vec<_> = fault(kind, &mut targets).into_iter().collect();
-        // Two at once where they do not hit the same thing.
+        // Two at once where they do not hit the same thing. A replica may end unnoticed only where nothing else is
+        // broken.
+        let next = kinds.peek().copied();
         if random.random_bool(0.3)
-            && let Some(other) = kinds.next()
-            && other != kind
+            && let Some(other) = next.filter(|other| *other != kind)
+            && ![kind, other].contains(&Kind::Sigterm)
         {
+            kinds.next();
             faults.extend(fault(other, &mut targets));
         }
         faults.sort_by_key(|fault| !matches!(fault, Fault::Server(_)));
         let pauses = faults.iter().any(|fault| matches!(fault, Fault::Pause(_)));
         let hold = if pauses { 2_000..=5_000 } else { 100..=3_000 };
+        // What the blow before broke must have healed.
+        let healing = if kind == Kind::Sigterm { 2_000 } else { 0 };
         plan.push(Blow {
-            after: Duration::from_millis(random.random_range(300..=1_500)),
+            after: Duration::from_millis(random.random_range(300..=1_500) + healing),
             faults,
             hold: Duration::from_millis(random.random_range(hold)),
         });
@@ -163,6 +181,7 @@ fn fault(kind: Kind, targets: &mut impl Iterator<Item = Target>) -> Option<Fault
     Some(match kind {
         Kind::Kill => Fault::Kill(targets.next()?),
         Kind::Pause => Fault::Pause(targets.next()?),
+        Kind::Sigterm => Fault::Sigterm(targets.next()?),
         Kind::Kafka => Fault::Server(ServerKind::Kafka),
         Kind::Valkey => Fault::Server(ServerKind::Valkey),
         Kind::Postgres => Fault::Server(ServerKind::Postgres),
@@ -210,10 +229,12 @@ mod tests {
         for blow in (0..200).flat_map(|seed| of(seed, &Kind::ALL)) {
             if let [first, second] = blow.faults.as_slice() {
                 assert_ne!(first, second);
+                let ends = |fault: &Fault| matches!(fault, Fault::Sigterm(_));
+                assert!(!ends(first) && !ends(second), "{blow:?}");
                 let server = |fault: &Fault| matches!(fault, Fault::Server(_));
                 assert!(server(first) || !server(second), "{blow:?}");
                 let target = |fault: &Fault| match fault {
-                    Fault::Kill(target) | Fault::Pause(target) => Some(*target),
+                    Fault::Kill(target) | Fault::Pause(target) | Fault::Sigterm(target) => Some(*target),
                     Fault::Server(_) => None,
                 };
                 assert!(
@@ -226,7 +247,7 @@ mod tests {
 
     #[test]
     fn kinds_are_read_as_they_are_written() {
-        for text in ["kill,kafka", "none", "pause"] {
+        for text in ["kill,kafka", "none", "pause", "sigterm"] {
             assert_eq!(text.parse::<Kinds>().unwrap().to_string(), text);
         }
         assert!("kill,flood".parse::<Kinds>().unwrap_err().contains("`flood`"));

@@ -1,21 +1,32 @@
 //! Breaks a fleet in the middle of traffic, mends it, and asks the checker what that did.
 //!
 //! `cargo xtask chaos smoke` builds the services and starts this. Start with `run.rs` (one run), then `faults.rs`
-//! (what the seed breaks), `traffic.rs` (what the clients do), `observe.rs` (when the fleet has come to rest).
-//! The seed decides every choice here; the timing of the machine remains.
+//! (what the seed breaks), `traffic.rs` (what the clients do; `traffic/tills.rs` has cards and purchases), `balance.rs`
+//! (how services find each other's replicas), `observe.rs` (when the fleet has come to rest). `upgrade.rs` replaces
+//! programs in place of faults. The seed decides every choice here; the timing of the machine remains.
 
 mod api;
+mod balance;
+mod cards;
 mod faults;
 mod observe;
 mod recorder;
 mod run;
 mod summary;
+mod trade_api;
 mod traffic;
+mod upgrade;
 mod world;
 
-use std::{fs::File, io::BufReader, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    fs::File,
+    io::BufReader,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Parser;
 use history_checker::{History, Violation, check};
 use lp_stack::{
@@ -23,16 +34,17 @@ use lp_stack::{
     interrupt::{self, Interrupted},
     progress::Silent,
 };
+use tokio::runtime::Runtime;
 
 use crate::{
     faults::{Kind, Kinds},
-    run::{Settings, digest, play},
+    run::{Outcomes, Room, Settings, Stage, digest, play},
     summary::Summary,
 };
 
 /// Traffic with faults against a fleet of its own, judged by the history checker. Ends with 1 on any violation.
 #[derive(Debug, Parser)]
-#[command(name = "chaos")]
+#[command(name = "chaos", args_override_self = true)]
 struct Arguments {
     /// How many runs, with this seed and those after it
     #[arg(long, default_value_t = 1)]
@@ -43,7 +55,7 @@ struct Arguments {
     /// Seconds of traffic in each run
     #[arg(long, default_value_t = 20)]
     seconds: u64,
-    /// Which faults: kill, kafka, valkey, postgres, pause, with commas; or none
+    /// Which faults: kill, kafka, valkey, postgres, pause, sigterm, with commas; or none
     #[arg(long, default_value_t = Kinds(Kind::ALL.to_vec()))]
     faults: Kinds,
     /// Clients at once
@@ -61,6 +73,9 @@ struct Arguments {
     /// The folder for the servers' data, failed histories and the summary (default: above the programs')
     #[arg(long)]
     target: Option<PathBuf>,
+    /// In place of faults: start the programs in this folder, and replace them by those in `--binaries` under traffic
+    #[arg(long, value_name = "FOLDER")]
+    upgrade_from: Option<PathBuf>,
     /// Start nothing: judge this history again
     #[arg(long, value_name = "HISTORY")]
     judge: Option<PathBuf>,
@@ -100,7 +115,6 @@ fn all_runs(arguments: &Arguments) -> anyhow::Result<bool> {
         .parent()
         .context("this program has no folder")?
         .to_owned();
-    let binaries = arguments.binaries.clone().unwrap_or_else(|| own.clone());
     let target = arguments
         .target
         .clone()
@@ -113,6 +127,9 @@ fn all_runs(arguments: &Arguments) -> anyhow::Result<bool> {
         clients: arguments.clients,
         replicas: arguments.replicas,
         kinds: arguments.faults.0.clone(),
+        binaries: arguments.binaries.clone().unwrap_or_else(|| own.clone()),
+        upgrade_from: arguments.upgrade_from.clone(),
+        keep: keep.clone(),
     };
     let Arguments {
         seconds,
@@ -121,10 +138,18 @@ fn all_runs(arguments: &Arguments) -> anyhow::Result<bool> {
         faults,
         ..
     } = arguments;
+    if arguments.replicas < 2 && arguments.faults.0.contains(&Kind::Sigterm) {
+        bail!(
+            "sigterm needs a second replica, which serves on: leave it out of --faults, or say --replicas 2"
+        );
+    }
     let mut stamp = format!("{seconds} s, {clients} clients, {replicas} replicas, faults {faults}");
     if let Some(binaries) = &arguments.binaries {
         // The commit is not theirs.
         stamp.push_str(&format!(", programs in {}", binaries.display()));
+    }
+    if let Some(old) = &arguments.upgrade_from {
+        stamp.push_str(&format!(", in place of faults an upgrade from {}", old.display()));
     }
     let mut summary = Summary::open(keep.join("summary.json"), stamp, arguments.resume);
 
@@ -141,27 +166,13 @@ fn all_runs(arguments: &Arguments) -> anyhow::Result<bool> {
         "seed", "ok", "refused", "unknown", "time", "verdict"
     );
     let seeds = arguments.seed..arguments.seed.saturating_add(arguments.runs);
-    for seed in seeds
-        .clone()
-        .filter(|seed| !summary.has(*seed))
-        .collect::<Vec<_>>()
-    {
-        let outcomes = play(&mut stack, &runtime, &binaries, seed, &settings, &keep)?;
-        println!(
-            "{seed:>6} {:>7} {:>7} {:>7} {:>3} s  {:<10} {}",
-            outcomes.ok,
-            outcomes.refused,
-            outcomes.unknown,
-            outcomes.seconds,
-            outcomes.verdict,
-            outcomes.faults.join(", ")
-        );
-        digest(&outcomes.violations)
-            .iter()
-            .for_each(|line| println!("       {line}"));
+    let mut room = None;
+    for seed in seeds.filter(|seed| !summary.has(*seed)).collect::<Vec<_>>() {
+        let outcomes = one_run(&settings, &runtime, &mut stack, &mut room, seed)?;
+        tell(&outcomes, &keep);
         if outcomes.verdict != "ok" {
-            println!("       kept in {}", keep.join(format!("seed-{seed}")).display());
-            // It may have left a server broken.
+            // It may have left a service or a server broken.
+            drop(room.take());
             drop(stack);
             stack = Stack::start(&target, StackName::Chaos, Durability::Full, &Silent)?;
         }
@@ -174,4 +185,60 @@ fn all_runs(arguments: &Arguments) -> anyhow::Result<bool> {
         summary.file().display()
     );
     Ok(failed == 0)
+}
+
+/// Plays a seed on the fleet that the run before left, or on a new one.
+fn one_run(
+    settings: &Settings,
+    runtime: &Runtime,
+    stack: &mut Stack,
+    room: &mut Option<Room>,
+    seed: u64,
+) -> anyhow::Result<Outcomes> {
+    let mut own = match room.take() {
+        Some(own) => own,
+        None => {
+            let mut own = Room::new(&format!("chaos_{seed}"));
+            let (first, replicas) = match &settings.upgrade_from {
+                Some(old) => (old, 1),
+                None => (&settings.binaries, settings.replicas),
+            };
+            for _ in 0..replicas {
+                own.add(stack, runtime, first)?;
+            }
+            own
+        }
+    };
+    let mut stage = Stage {
+        stack,
+        room: &mut own,
+        runtime,
+        settings,
+    };
+    if settings.upgrade_from.is_some() {
+        return upgrade::play(&mut stage, seed);
+    }
+    let outcomes = play(&mut stage, seed)?;
+    *room = Some(own);
+    Ok(outcomes)
+}
+
+fn tell(outcomes: &Outcomes, keep: &Path) {
+    println!(
+        "{:>6} {:>7} {:>7} {:>7} {:>3} s  {:<10} {}",
+        outcomes.seed,
+        outcomes.ok,
+        outcomes.refused,
+        outcomes.unknown,
+        outcomes.seconds,
+        outcomes.verdict,
+        outcomes.faults.join(", ")
+    );
+    digest(&outcomes.violations)
+        .iter()
+        .for_each(|line| println!("       {line}"));
+    if outcomes.verdict != "ok" {
+        let kept = keep.join(format!("seed-{}", outcomes.seed));
+        println!("       kept in {}", kept.display());
+    }
 }

@@ -23,17 +23,20 @@ impl Recorder {
         }
     }
 
-    fn now(&self) -> u64 {
+    /// Now, on the clock of the calls.
+    pub(crate) fn now(&self) -> u64 {
         u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// Makes a call and takes it down.
+    /// Makes a call and takes it down. `given_up` is the start of the first try, where this one is the last, however
+    /// it ends.
     pub(crate) async fn call(
         &self,
         process: u32,
         merchant: &str,
         key: &str,
         request: Request,
+        given_up: Option<u64>,
         call: impl Future<Output = Outcome>,
     ) -> Outcome {
         let start = self.now();
@@ -52,12 +55,14 @@ impl Recorder {
             key,
             request,
             outcome: outcome_there,
+            given_up,
         });
         outcome
     }
 
-    /// All of them; none is left here.
-    pub(crate) fn take(&self) -> Vec<Operation> {
-        std::mem::take(&mut *self.operations.lock().unwrap_or_else(PoisonError::into_inner))
+    /// All of them so far.
+    pub(crate) fn operations(&self) -> Vec<Operation> {
+        let operations = self.operations.lock().unwrap_or_else(PoisonError::into_inner);
+        operations.clone()
     }
 }

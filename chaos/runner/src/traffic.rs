@@ -1,12 +1,17 @@
 //! What the clients do: a walk that the seed decides, as fast as the answers come.
 
+mod tills;
+
 use std::{
+    future::Future,
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
+
+pub(crate) use tills::finish;
 
 use futures::future::{join, join_all};
 use history_checker::{Balance, Kind, Line, Outcome, Post, Read, Request, Side, Source};
@@ -28,8 +33,8 @@ const TRIES: u32 = 8;
 /// What all clients share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    /// One for each replica.
-    pub(crate) apis: Vec<Api>,
+    /// One for each replica that is called now.
+    pub(crate) apis: RwLock<Vec<Arc<Api>>>,
     pub(crate) world: World,
     pub(crate) recorder: Recorder,
     pub(crate) stop: AtomicBool,
@@ -74,9 +79,12 @@ impl Client {
             return;
         };
         match self.random.random_range(0..100) {
-            0..66 => self.write(merchant).await,
-            66..72 => self.rush(merchant).await,
-            72..96 => self.read(merchant).await,
+            0..34 => self.write(merchant).await,
+            34..38 => self.rush(merchant).await,
+            38..72 => self.trade(merchant).await,
+            72..76 => self.card_rush(merchant).await,
+            76..90 => self.read(merchant).await,
+            90..96 => self.look(merchant).await,
             _ => {
                 let stranger = shared
                     .world
@@ -165,7 +173,8 @@ impl Client {
             return;
         };
         let lane = self.lane(0);
-        match self.random.random_range(0..3) {
+        match self.random.random_range(0..4) {
+            3 => self.look_at(merchant, stranger.id).await,
             0 => self.shared.read_ledger(lane, merchant, &theirs.account).await,
             1 => self.shared.read_wallet(lane, merchant, theirs, false).await,
             _ => {
@@ -238,48 +247,76 @@ fn moving(kind: Kind, reference: String, from: &str, to: &str, amount: i64) -> P
 
 impl Shared {
     /// The replica that process number `process` calls.
-    fn api(&self, process: u32) -> Option<&Api> {
+    fn api(&self, process: u32) -> Option<Arc<Api>> {
         let number = usize::try_from(process).ok()?;
-        self.apis.get(number.checked_rem(self.apis.len())?)
+        let apis = self.apis.read().unwrap_or_else(PoisonError::into_inner);
+        apis.get(number.checked_rem(apis.len())?).cloned()
     }
 
-    /// Sends a write, again with the same key while its outcome is unknown, at most `tries` times.
-    async fn send(&self, process: u32, merchant: &Merchant, key: String, post: Post, tries: u32) {
+    /// Makes a call, again while its outcome is unknown, at most `tries` times, each time at another replica.
+    async fn insist<C, F>(
+        &self,
+        process: u32,
+        merchant: &Merchant,
+        key: &str,
+        request: &Request,
+        tries: u32,
+        call: C,
+    ) -> Outcome
+    where
+        C: Fn(Arc<Api>) -> F,
+        F: Future<Output = Outcome>,
+    {
+        let first = self.recorder.now();
         let mut delay = Duration::from_millis(50);
-        for number in 0..tries {
-            // A retry goes to another replica.
+        let mut outcome = Outcome::Unknown("never sent".to_owned());
+        for number in 1..=tries {
             let Some(api) = self.api(process.wrapping_add(number)) else {
-                return;
+                break;
             };
-            let request = Request::Post(post.clone());
-            let call = async {
-                let (outcome, tokens) = api.post(merchant.id, &key, &post).await;
-                tokens.into_iter().for_each(|token| self.world.keep(token));
-                outcome
-            };
-            let outcome = self
+            // One that is given up on purpose says nothing about the fleet.
+            let given_up = (number == TRIES).then_some(first);
+            outcome = self
                 .recorder
-                .call(process, &merchant.id.to_string(), &key, request, call)
+                .call(
+                    process,
+                    &merchant.id.to_string(),
+                    key,
+                    request.clone(),
+                    given_up,
+                    call(api),
+                )
                 .await;
-            if !matches!(outcome, Outcome::Unknown(_)) {
-                return;
+            if !matches!(outcome, Outcome::Unknown(_)) || number == tries {
+                break;
             }
             tokio::time::sleep(delay).await;
             delay = delay.saturating_mul(2).min(Duration::from_secs(1));
         }
+        outcome
+    }
+
+    /// Sends a write.
+    async fn send(&self, process: u32, merchant: &Merchant, key: String, post: Post, tries: u32) {
+        let request = Request::Post(post.clone());
+        let (key, post) = (key.as_str(), &post);
+        let call = |api: Arc<Api>| async move {
+            let (outcome, tokens) = api.post(merchant.id, key, post).await;
+            tokens.into_iter().for_each(|token| self.world.keep(token));
+            outcome
+        };
+        self.insist(process, merchant, key, &request, tries, call).await;
     }
 
     async fn read_ledger(&self, process: u32, merchant: &Merchant, account: &str) {
-        let read = Read {
+        let read = Request::Read(Read {
             account: account.to_owned(),
             from: Source::Ledger,
             token: None,
-        };
-        let Some(api) = self.api(process) else { return };
-        let call = async { read_outcome(api.ledger_balance(merchant.id, account).await) };
-        self.recorder
-            .call(process, &merchant.id.to_string(), "", Request::Read(read), call)
-            .await;
+        });
+        let call =
+            |api: Arc<Api>| async move { read_outcome(api.ledger_balance(merchant.id, account).await) };
+        self.insist(process, merchant, "", &read, TRIES, call).await;
     }
 
     async fn read_wallet(&self, process: u32, merchant: &Merchant, of: &Customer, with_token: bool) {
@@ -288,22 +325,17 @@ impl Shared {
         } else {
             None
         };
-        let sequence = token.as_ref().map(|token| token.sequence);
-        let read = Read {
+        let read = Request::Read(Read {
             account: of.account.clone(),
             from: Source::Wallet,
-            token: sequence,
+            token: token.as_ref().map(|token| token.sequence),
+        });
+        let token = token.as_ref();
+        let call = |api: Arc<Api>| async move {
+            let answer = api.wallet_balance(merchant.id, &of.wallet, &of.account, token);
+            read_outcome(answer.await)
         };
-        let Some(api) = self.api(process) else { return };
-        let call = async {
-            read_outcome(
-                api.wallet_balance(merchant.id, &of.wallet, &of.account, token.as_ref())
-                    .await,
-            )
-        };
-        self.recorder
-            .call(process, &merchant.id.to_string(), "", Request::Read(read), call)
-            .await;
+        self.insist(process, merchant, "", &read, TRIES, call).await;
     }
 }
 

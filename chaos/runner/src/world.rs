@@ -3,15 +3,20 @@
 use std::{
     collections::HashMap,
     sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
-use history_checker::{Account, Side};
+use history_checker::{Account, Card, Programme, Role, Side};
 use lp_contracts::{ledger::v1 as ledger, wallet::v1 as wallet};
 use lp_types::MerchantId;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
-use crate::api::{Api, POINTS, Token};
+use crate::{
+    api::{Api, POINTS, Token, time_zone},
+    cards::Cards,
+    trade_api::CURRENCY,
+};
 
 const MERCHANTS: usize = 3;
 const CUSTOMERS: usize = 4;
@@ -31,6 +36,10 @@ pub(crate) struct Merchant {
     pub(crate) id: MerchantId,
     pub(crate) issuance: String,
     pub(crate) redemption: String,
+    /// Of its cards.
+    pub(crate) product: String,
+    /// A tender of points is a multiple of this.
+    pub(crate) burn_value: i64,
     pub(crate) customers: Vec<Customer>,
     /// A customer's account with an upper limit and without wallet.
     pub(crate) capped: String,
@@ -41,8 +50,64 @@ pub(crate) struct Merchant {
 pub(crate) struct World {
     pub(crate) merchants: Vec<Merchant>,
     pub(crate) accounts: Vec<Account>,
+    pub(crate) programmes: Vec<Programme>,
+    pub(crate) cards: Cards,
     /// The newest token of each account that anybody was given.
     tokens: Mutex<HashMap<String, Token>>,
+}
+
+/// An account as the contract has one for this purpose.
+fn account(id: &str, merchant: String, role: Role) -> Account {
+    Account {
+        id: id.to_owned(),
+        merchant,
+        asset: match role {
+            Role::External | Role::GiftCard | Role::Sales | Role::LoyaltyCost => CURRENCY,
+            Role::Customer | Role::Issuance | Role::Redemption => POINTS,
+        }
+        .to_owned(),
+        role,
+        normal: match role {
+            Role::Issuance | Role::External | Role::LoyaltyCost => Side::Debit,
+            Role::Customer | Role::Redemption | Role::GiftCard | Role::Sales => Side::Credit,
+        },
+        min: matches!(role, Role::Customer | Role::GiftCard).then_some(0),
+        max: None,
+        email: None,
+    }
+}
+
+/// Figures whose division leaves a rest, different for each merchant.
+fn programme(of: MerchantId) -> Programme {
+    let odd = i64::try_from(of.uuid().as_u128() % 5).unwrap_or(0);
+    Programme {
+        merchant: of.to_string(),
+        version: 0,
+        earn_points: odd.saturating_add(3),
+        earn_per: 300,
+        burn_points: 50,
+        burn_value: odd.saturating_add(71),
+    }
+}
+
+/// Adds a product, once svc-giftcard has heard that the merchant is active.
+async fn product(api: &Api, of: MerchantId, has_pin: bool) -> anyhow::Result<String> {
+    const HEARD: Duration = Duration::from_secs(30);
+    let begun = Instant::now();
+    let mut tries = 0_u32;
+    loop {
+        // A refusal is kept under its key.
+        let key = format!("product-{tries}");
+        match api.create_product(of, &key, has_pin).await {
+            Ok(product) => return Ok(product),
+            Err(status) if begun.elapsed() > HEARD => {
+                return Err(anyhow::Error::new(status).context("no product can be added"));
+            }
+            Err(_) => {}
+        }
+        tries = tries.saturating_add(1);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 impl World {
@@ -52,6 +117,8 @@ impl World {
         let mut world = Self {
             merchants: Vec::new(),
             accounts: Vec::new(),
+            programmes: Vec::new(),
+            cards: Cards::default(),
             tokens: Mutex::default(),
         };
         for number in 0..MERCHANTS {
@@ -62,36 +129,24 @@ impl World {
     }
 
     async fn open_merchant(&mut self, api: &Api, id: MerchantId, name: &str) -> anyhow::Result<()> {
-        let kind = ledger::AssetKind::Points.into();
-        let message = ledger::CreateAssetRequest {
-            code: POINTS.to_owned(),
-            kind,
-            exponent: 0,
-        };
-        let answer = api
-            .ledger
-            .clone()
-            .create_asset(api.request(id, "asset", message)?)
-            .await?;
-        let asset = answer.into_inner().asset.context("an answer without asset")?;
-        let account = |id_: &str, normal, min, max, email| Account {
-            id: id_.to_owned(),
-            merchant: id.to_string(),
-            asset: POINTS.to_owned(),
-            normal,
-            min,
+        let opened = api.onboard(id, POINTS, time_zone(id)).await?;
+        let account = |account_id: &str, role, max, email| Account {
             max,
             email,
+            ..account(account_id, id.to_string(), role)
         };
-        self.accounts
-            .push(account(&asset.issuance_account_id, Side::Debit, None, None, None));
-        self.accounts.push(account(
-            &asset.redemption_account_id,
-            Side::Credit,
-            None,
-            None,
-            None,
-        ));
+        for (internal, role) in [
+            (&opened.issuance_account_id, Role::Issuance),
+            (&opened.redemption_account_id, Role::Redemption),
+            (&opened.external_account_id, Role::External),
+            (&opened.sales_account_id, Role::Sales),
+            (&opened.loyalty_cost_account_id, Role::LoyaltyCost),
+        ] {
+            self.accounts.push(account(internal, role, None, None));
+        }
+        let mut programme = programme(id);
+        api.publish(id, &mut programme).await?;
+        let product = product(api, id, self.merchants.is_empty()).await?;
 
         let mut customers = Vec::new();
         for number in 0..CUSTOMERS {
@@ -107,17 +162,12 @@ impl World {
             };
             let request = api.request(id, &format!("wallet-{number}"), message)?;
             let answer = api.wallet.clone().create_wallet(request).await?.into_inner();
-            let opened = answer.wallet.context("an answer without wallet")?;
-            self.accounts.push(account(
-                &opened.account_id,
-                Side::Credit,
-                Some(0),
-                None,
-                Some(email),
-            ));
+            let wallet = answer.wallet.context("an answer without wallet")?;
+            self.accounts
+                .push(account(&wallet.account_id, Role::Customer, None, Some(email)));
             customers.push(Customer {
-                account: opened.account_id,
-                wallet: opened.wallet_id,
+                account: wallet.account_id,
+                wallet: wallet.wallet_id,
             });
         }
 
@@ -139,15 +189,28 @@ impl World {
             .context("an answer without account")?
             .account_id;
         self.accounts
-            .push(account(&capped, Side::Credit, Some(0), Some(CAP), None));
+            .push(account(&capped, Role::Customer, Some(CAP), None));
         self.merchants.push(Merchant {
             id,
-            issuance: asset.issuance_account_id,
-            redemption: asset.redemption_account_id,
+            issuance: opened.issuance_account_id,
+            redemption: opened.redemption_account_id,
+            product,
+            burn_value: programme.burn_value,
             customers,
             capped,
         });
+        self.programmes.push(programme);
         Ok(())
+    }
+
+    /// The account of a card that was sold.
+    pub(crate) fn account_of(card: &Card) -> Account {
+        account(&card.account, card.merchant.clone(), Role::GiftCard)
+    }
+
+    /// The merchant of an id, as histories have it.
+    pub(crate) fn merchant(&self, id: &str) -> Option<&Merchant> {
+        self.merchants.iter().find(|one| one.id.to_string() == id)
     }
 
     /// Keeps a token for reads to come.

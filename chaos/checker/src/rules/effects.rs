@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    history::{Kind, Mail, Notification, Transaction},
+    history::{Account, Mail, Notification, Role, Side, Transaction},
     index::Index,
     verdict::{Report, Rule},
 };
@@ -44,19 +44,30 @@ fn wallets(index: &Index<'_>, report: &mut Report) {
     }
 }
 
-/// The customer that a transaction is to be told to, if any.
-fn told_to<'a>(index: &Index<'a>, transaction: &Transaction) -> Option<&'a str> {
-    if transaction.kind == Kind::General {
-        return None;
-    }
-    let accounts = transaction
-        .entries
-        .iter()
-        .filter_map(|entry| index.accounts.get(entry.account.as_str()));
-    accounts
-        .filter(|account| account.email.is_some())
-        .map(|account| account.id.as_str())
-        .next()
+/// The customer that a transaction is to be told to, if any: one whose points were given or burnt. What else moves in
+/// a customer's account is not told.
+pub(crate) fn told_to<'a>(
+    account: impl Fn(&str) -> Option<&'a Account>,
+    transaction: &Transaction,
+) -> Option<&'a str> {
+    let entries = || {
+        let entries = transaction.entries.iter();
+        entries.filter_map(|entry| Some((entry.side, account(&entry.account)?)))
+    };
+    let has = |role, side| entries().any(|(at, account)| (account.role, at) == (role, side));
+    let (given, burnt) = (
+        has(Role::Issuance, Side::Debit),
+        has(Role::Redemption, Side::Credit),
+    );
+    entries()
+        .find(|(side, account)| {
+            let moved = match side {
+                Side::Credit => given,
+                Side::Debit => burnt,
+            };
+            moved && account.role == Role::Customer && account.email.is_some()
+        })
+        .map(|(_, account)| account.id.as_str())
 }
 
 fn notifications(index: &Index<'_>, report: &mut Report) {
@@ -66,7 +77,7 @@ fn notifications(index: &Index<'_>, report: &mut Report) {
     }
     for transaction in index.transactions.values() {
         let caused = by_transaction.remove(transaction.id.as_str()).unwrap_or_default();
-        let customer = told_to(index, transaction);
+        let customer = told_to(|id| index.accounts.get(id).copied(), transaction);
         let text = match (customer, caused.as_slice()) {
             (None, []) => continue,
             (Some(customer), [one]) if one.account == customer && one.status == "SENT" => continue,

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use super::{books::signed, writes::accounts_of};
 use crate::{
-    history::{Outcome, Post, Request},
-    index::{Index, Intent},
+    history::{Operation, Outcome, Post, Request},
+    index::{Index, Intent, Rpc},
+    trade::{Key, Look, TenderKind, Trade},
     verdict::{Report, Rule},
+    wanted,
 };
 
 pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
@@ -22,11 +24,24 @@ pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
                     intent.key
                 ),
                 intent.ids(),
-                accounts_of(intent.post),
+                accounts_of(&intent.post),
             );
         }
     }
     for call in &index.history.operations {
+        if let (Request::Look(look), Outcome::Refused(reason)) = (&call.request, &call.outcome)
+            && !look_has_reason(index, call, look, reason)
+        {
+            report.add(
+                Rule::Refusal,
+                format!(
+                    "a look at card {} was refused with {reason}, for which there was no reason",
+                    look.key.card
+                ),
+                [call.id],
+                [index.card_account(&look.key.card)],
+            );
+        }
         if let (Request::Read(read), Outcome::Refused(reason)) = (&call.request, &call.outcome)
             && owns(index, &call.merchant, &read.account)
         {
@@ -48,23 +63,96 @@ fn owns(index: &Index<'_>, merchant: &str, account: &str) -> bool {
 }
 
 fn has_reason(index: &Index<'_>, intent: &Intent<'_>, reason: &str) -> bool {
+    let below = |account: &crate::Account, after| account.min.is_some_and(|min| after < min);
+    let above = |account: &crate::Account, after| account.max.is_some_and(|max| after > max);
     match reason {
-        "INSUFFICIENT_FUNDS" => passes_a_limit(index, intent, |account, after| {
-            account.min.is_some_and(|min| after < min)
-        }),
-        "BALANCE_LIMIT_EXCEEDED" => passes_a_limit(index, intent, |account, after| {
-            account.max.is_some_and(|max| after > max)
-        }),
+        "INSUFFICIENT_FUNDS" => passes_a_limit(index, intent, &changes(index, &intent.post), below),
+        // What a purchase earns does not pay for it.
+        "TENDER_REFUSED" => passes_a_limit(index, intent, &takings(index, &intent.post), below),
+        "BALANCE_LIMIT_EXCEEDED" => passes_a_limit(index, intent, &changes(index, &intent.post), above),
         "UNKNOWN_ACCOUNT" => intent
             .post
             .lines
             .iter()
             .any(|line| !owns(index, intent.merchant, &line.account)),
-        "REFERENCE_TAKEN" => index
+        "REFERENCE_TAKEN" => reference_is_taken(index, intent),
+        "CARD_REFUSED" => may_refuse(index, &opened(intent), intent.start()),
+        "WRONG_STATE" => may_be_sold(index, intent),
+        "TENDERS_UNBALANCED" => {
+            matches!(intent.request, Request::Trade(Trade::Purchase { amount, tenders, .. })
+            if tenders.iter().fold(0_i64, |sum, tender| sum.saturating_add(tender.amount)) != *amount)
+        }
+        "POINTS_NOT_A_MULTIPLE" => is_no_multiple(index, intent),
+        // Traffic asks for nothing that deserves another one.
+        _ => false,
+    }
+}
+
+fn reference_is_taken(index: &Index<'_>, intent: &Intent<'_>) -> bool {
+    let Request::Trade(trade) = intent.request else {
+        return index
             .transactions
             .values()
-            .any(|other| other.merchant == intent.merchant && other.reference == intent.post.reference),
-        // Traffic asks for nothing that deserves another one.
+            .any(|other| other.merchant == intent.merchant && other.reference == intent.post.reference);
+    };
+    let end = intent.end().unwrap_or(u64::MAX);
+    index.intents().any(|other| {
+        let named = matches!(other.request, Request::Trade(one) if one.reference() == trade.reference());
+        named && other.merchant == intent.merchant && other.key != intent.key && other.start() <= end
+    })
+}
+
+fn opened<'a>(intent: &Intent<'a>) -> Vec<&'a Key> {
+    match intent.request {
+        Request::Trade(trade) => trade.opened(),
+        _ => Vec::new(),
+    }
+}
+
+/// Whether one of these cards was not opened by its own code and PIN, or not surely sold at that moment.
+fn may_refuse(index: &Index<'_>, keys: &[&Key], at: u64) -> bool {
+    keys.iter().any(|key| {
+        let sold = index.intents().any(|intent| {
+            let this =
+                matches!(intent.request, Request::Trade(Trade::Sale { card, .. }) if *card == key.card);
+            this && !intent.posted().is_empty() && intent.end().is_some_and(|end| end < at)
+        });
+        !key.opens || !sold
+    })
+}
+
+/// Whether another sale of the card may have come first.
+fn may_be_sold(index: &Index<'_>, intent: &Intent<'_>) -> bool {
+    let Request::Trade(Trade::Sale { card, .. }) = intent.request else {
+        return false;
+    };
+    let end = intent.end().unwrap_or(u64::MAX);
+    index.intents().any(|other| {
+        let same =
+            matches!(other.request, Request::Trade(Trade::Sale { card: theirs, .. }) if theirs == card);
+        same && other.key != intent.key && other.refusals().is_empty() && other.start() <= end
+    })
+}
+
+fn is_no_multiple(index: &Index<'_>, intent: &Intent<'_>) -> bool {
+    let Request::Trade(Trade::Purchase { tenders, .. }) = intent.request else {
+        return false;
+    };
+    let programme = wanted::programme(index, intent.merchant);
+    intent.rpc == Rpc::Purchase
+        && tenders.iter().any(|tender| tender.kind == TenderKind::Points)
+        && programme.is_some_and(|programme| wanted::burnt(programme, tenders).is_none())
+}
+
+fn look_has_reason(index: &Index<'_>, call: &Operation, look: &Look, reason: &str) -> bool {
+    let owner = index
+        .cards
+        .get(look.key.card.as_str())
+        .map(|card| card.merchant.as_str());
+    let stranger = owner != Some(call.merchant.as_str());
+    match reason {
+        "CARD_REFUSED" => look.authorize && (stranger || may_refuse(index, &[&look.key], call.start)),
+        "UNKNOWN_CARD" => !look.authorize && stranger,
         _ => false,
     }
 }
@@ -73,17 +161,18 @@ fn has_reason(index: &Index<'_>, intent: &Intent<'_>, reason: &str) -> bool {
 fn passes_a_limit(
     index: &Index<'_>,
     intent: &Intent<'_>,
+    changes: &BTreeMap<&str, i64>,
     beyond: impl Fn(&crate::Account, i64) -> bool,
 ) -> bool {
     let end = intent.end().unwrap_or(u64::MAX);
-    changes(index, intent.post).into_iter().any(|(id, change)| {
+    changes.iter().any(|(id, change)| {
         let Some(account) = index.accounts.get(id) else {
             return false;
         };
         let (least, most) = index.window(id, intent.start(), end);
         (least..=most).any(|sequence| {
             let before = index.balance_at(id, sequence);
-            before.is_some_and(|before| beyond(account, before.saturating_add(change)))
+            before.is_some_and(|before| beyond(account, before.saturating_add(*change)))
         })
     })
 }
@@ -98,4 +187,16 @@ fn changes<'a>(index: &Index<'_>, post: &'a Post) -> BTreeMap<&'a str, i64> {
         }
     }
     changes
+}
+
+/// How much a request takes from each account, whatever it gives back.
+fn takings<'a>(index: &Index<'_>, post: &'a Post) -> BTreeMap<&'a str, i64> {
+    let mut takings: BTreeMap<&str, i64> = BTreeMap::new();
+    for line in &post.lines {
+        let account = index.accounts.get(line.account.as_str());
+        let change = account.map_or(0, |account| signed(account.normal, line.side, line.amount));
+        let taking = takings.entry(&line.account).or_default();
+        *taking = taking.saturating_add(change.min(0));
+    }
+    takings
 }

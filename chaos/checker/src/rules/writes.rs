@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    history::{Outcome, Post, Transaction},
+    history::{Operation, Outcome, Post, Transaction},
     index::{Index, Intent},
     verdict::{Report, Rule},
 };
@@ -33,7 +33,7 @@ pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
 
 /// Of the requests that came with one key, one was taken and the others refused.
 fn one_request(intents: &[Intent<'_>], report: &mut Report) {
-    let answered: Vec<_> = intents.iter().filter(|intent| intent.is_answered()).collect();
+    let answered: Vec<_> = intents.iter().filter(|intent| intent.takes_key()).collect();
     if let [first, _, ..] = answered.as_slice() {
         report.add(
             Rule::KeyReuse,
@@ -43,7 +43,7 @@ fn one_request(intents: &[Intent<'_>], report: &mut Report) {
                 first.key
             ),
             answered.iter().flat_map(|intent| intent.ids()),
-            answered.iter().flat_map(|intent| accounts_of(intent.post)),
+            answered.iter().flat_map(|intent| accounts_of(&intent.post)),
         );
     }
     for (position, intent) in intents.iter().enumerate() {
@@ -60,7 +60,7 @@ fn one_request(intents: &[Intent<'_>], report: &mut Report) {
                     intent.key
                 ),
                 reused,
-                accounts_of(intent.post),
+                accounts_of(&intent.post),
             );
         }
     }
@@ -83,7 +83,7 @@ fn same_answer(intent: &Intent<'_>, report: &mut Report) {
                 told.join(" – ")
             ),
             intent.ids(),
-            accounts_of(intent.post),
+            accounts_of(&intent.post),
         );
     }
 }
@@ -91,7 +91,9 @@ fn same_answer(intent: &Intent<'_>, report: &mut Report) {
 fn told(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Posted { transaction, .. } => format!("posted {}", transaction.id),
+        Outcome::Done(done) => format!("{done:?}"),
         Outcome::Balance(balance) => format!("balance {}", balance.balance),
+        Outcome::Card(card) => format!("card {}", card.id),
         Outcome::Refused(reason) | Outcome::Unknown(reason) => reason.clone(),
     }
 }
@@ -101,57 +103,57 @@ fn acknowledged<'a>(index: &Index<'a>, report: &mut Report) -> BTreeSet<&'a str>
     let mut owners: BTreeMap<&str, &Intent<'_>> = BTreeMap::new();
     for intent in index.intents() {
         for call in &intent.calls {
-            let Outcome::Posted {
-                transaction,
-                balances,
-            } = &call.outcome
-            else {
+            let Some(id) = call.outcome.transaction() else {
                 continue;
             };
-            let owner = *owners.entry(&transaction.id).or_insert(intent);
-            if (owner.key, owner.post) != (intent.key, intent.post) {
+            let owner = *owners.entry(id).or_insert(intent);
+            if !std::ptr::eq(owner, intent) {
                 report.add(
                     Rule::OneEffect,
                     format!(
-                        "keys {} and {} were both answered with {}",
-                        owner.key, intent.key, transaction.id
+                        "keys {} and {} were both answered with {id}",
+                        owner.key, intent.key
                     ),
                     owner.ids().into_iter().chain(intent.ids()),
-                    accounts_of(intent.post),
+                    accounts_of(&intent.post),
                 );
             }
-            match index.transactions.get(transaction.id.as_str()) {
+            match index.transactions.get(id) {
                 None => report.add(
                     Rule::LostWrite,
-                    format!(
-                        "transaction {} was acknowledged and is not in the ledger",
-                        transaction.id
-                    ),
+                    format!("transaction {id} was acknowledged and is not in the ledger"),
                     [call.id],
-                    accounts_of(intent.post),
+                    accounts_of(&intent.post),
                 ),
-                Some(found) if *found != transaction || !balances_hold(transaction, balances) => report.add(
-                    Rule::ChangedWrite,
-                    format!(
-                        "transaction {} does not stand as it was acknowledged",
-                        transaction.id
-                    ),
-                    [call.id],
-                    accounts_of(intent.post),
-                ),
-                Some(found) if found.content() != *intent.post || found.merchant != intent.merchant => {
-                    report.add(
-                        Rule::PartialWrite,
-                        format!("transaction {} is not what was asked for", transaction.id),
-                        [call.id],
-                        accounts_of(intent.post),
-                    );
-                }
-                Some(_) => {}
+                Some(found) => as_acknowledged(intent, call, found, report),
             }
         }
     }
     owners.into_keys().collect()
+}
+
+/// What a plain transaction's answer shows is what stands. What a trade's shows is judged elsewhere.
+fn as_acknowledged(intent: &Intent<'_>, call: &Operation, found: &Transaction, report: &mut Report) {
+    let Outcome::Posted {
+        transaction,
+        balances,
+    } = &call.outcome
+    else {
+        return;
+    };
+    let (rule, text) = if found != transaction || !balances_hold(transaction, balances) {
+        (Rule::ChangedWrite, "does not stand as it was acknowledged")
+    } else if found.content() != intent.post || found.merchant != intent.merchant {
+        (Rule::PartialWrite, "is not what was asked for")
+    } else {
+        return;
+    };
+    report.add(
+        rule,
+        format!("transaction {} {text}", transaction.id),
+        [call.id],
+        accounts_of(&intent.post),
+    );
 }
 
 /// Whether the balances of an answer are those after the last entries of their accounts.
@@ -167,22 +169,21 @@ fn balances_hold(transaction: &Transaction, balances: &[crate::Balance]) -> bool
 
 /// Each other transaction is the effect of one unanswered call.
 fn unacknowledged(index: &Index<'_>, acknowledged: &BTreeSet<&str>, report: &mut Report) {
-    let contents: Vec<_> = index
-        .transactions
-        .values()
-        .filter(|transaction| !acknowledged.contains(transaction.id.as_str()))
-        .map(|transaction| (transaction.content(), *transaction))
-        .collect();
-    let mut unexplained: BTreeMap<(&str, &Post), Vec<&str>> = BTreeMap::new();
-    for (content, transaction) in &contents {
-        unexplained
-            .entry((&transaction.merchant, content))
-            .or_default()
-            .push(&transaction.id);
+    let mut unexplained: BTreeMap<(&str, Post), Vec<&str>> = BTreeMap::new();
+    for transaction in index.transactions.values() {
+        if !acknowledged.contains(transaction.id.as_str()) {
+            let content = index.matched(transaction.content());
+            unexplained
+                .entry((&transaction.merchant, content))
+                .or_default()
+                .push(&transaction.id);
+        }
     }
     let by_content = index.by_content();
     for ((merchant, post), ids) in unexplained {
-        let askers = by_content.get(&(merchant, post)).map_or(&[][..], Vec::as_slice);
+        let asked = (merchant, post);
+        let askers = by_content.get(&asked).map_or(&[][..], Vec::as_slice);
+        let post = &asked.1;
         if askers.iter().filter(|intent| index.is_open(intent)).count() >= ids.len() {
             continue;
         }

@@ -6,8 +6,10 @@ use history_checker::{
     Balance, Entry, History, Kind, Line, Outcome, Post, Read, Request, Rule, Side, Source, Violation, check,
 };
 
+use crate::forged_trades as trades;
 use crate::forged_views as views;
 use crate::reference::{CAPPED, CUSTOMERS, Fleet, SHOP, burn, earn, transfer};
+use crate::till::figures;
 
 pub(crate) const ADA: &str = CUSTOMERS[0];
 pub(crate) const BOB: &str = CUSTOMERS[1];
@@ -234,6 +236,7 @@ fn an_acknowledged_write_that_is_gone() -> History {
     let lost = history.transactions.pop().unwrap();
     history.entries.retain(|entry| entry.transaction != lost.id);
     settle(&mut history);
+    history.figures = figures(&history);
     history
 }
 
@@ -359,6 +362,37 @@ const FORGERIES: &[Forgery] = &[
     ),
     (Rule::Isolation, views::another_merchant_s_balance),
     (Rule::Fault, views::a_fault),
+    (Rule::OneEffect, trades::a_purchase_that_was_posted_twice),
+    (Rule::SameAnswer, trades::a_replay_with_another_purchase),
+    (Rule::KeyReuse, trades::one_key_for_two_purchases),
+    (Rule::LostWrite, trades::a_purchase_that_is_not_in_the_ledger),
+    (Rule::RefusedWrite, trades::a_refused_purchase_that_was_posted),
+    (Rule::Refusal, trades::a_card_that_was_refused_for_nothing),
+    (Rule::Refusal, trades::a_purchase_that_was_refused_for_nothing),
+    (Rule::Conservation, trades::a_card_whose_value_came_from_nowhere),
+    (Rule::Tenders, trades::a_tender_that_another_account_paid),
+    (Rule::Tenders, trades::a_redemption_with_another_balance),
+    (Rule::Points, trades::points_that_were_rounded_up),
+    (Rule::Points, trades::an_answer_with_other_points),
+    (Rule::PurchaseView, trades::a_purchase_that_changed),
+    (Rule::CardEqualsLedger, trades::a_card_with_a_balance_of_its_own),
+    (Rule::CardEqualsLedger, trades::a_card_below_zero),
+    (Rule::CardSoldOnce, trades::a_card_that_was_sold_twice),
+    (Rule::CardSoldOnce, trades::a_sold_card_that_is_not_active),
+    (Rule::CardSoldOnce, trades::two_cards_with_one_code),
+    (Rule::CardRead, trades::a_stale_look_at_a_card),
+    (Rule::CardSecret, trades::a_wrong_pin_that_opens),
+    (Rule::CardSecret, trades::a_wrong_pin_that_pays),
+    (Rule::Isolation, trades::another_merchant_s_card),
+    (Rule::Liability, trades::value_that_left_a_card_by_a_side_door),
+    (Rule::DailyFigures, trades::a_transaction_counted_twice),
+    (Rule::DailyFigures, trades::a_transaction_on_another_day),
+    (Rule::Drain, trades::a_replica_that_was_killed_at_its_end),
+    (Rule::Drain, trades::a_call_that_broke_while_a_replica_ended),
+    (
+        Rule::Drain,
+        trades::a_call_that_was_given_up_while_a_replica_ended,
+    ),
 ];
 
 #[test]

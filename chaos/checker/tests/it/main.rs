@@ -7,7 +7,9 @@
 )]
 
 mod forged;
+mod forged_trades;
 mod forged_views;
 mod format;
 mod reference;
+mod till;
 mod valid;

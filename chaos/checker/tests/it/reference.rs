@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use history_checker::{
     Account, Balance, Entry, History, Kind, Line, Mail, Notification, Operation, Outcome, Post, Read,
-    Request, Side, Source, Transaction,
+    Request, Role, Side, Source, Trade, Transaction,
 };
+
+use crate::till::{figures, programme};
 
 pub(crate) const SHOP: &str = "mer_shop";
 pub(crate) const OTHER: &str = "mer_other";
@@ -18,17 +20,24 @@ pub(crate) const OTHERS: [&str; 2] = ["acc_xenia", "acc_yuri"];
 pub(crate) struct Fleet {
     pub(crate) history: History,
     keys: BTreeMap<(String, Kind, String), (Post, Outcome)>,
+    pub(crate) trades: BTreeMap<(String, &'static str, String), (Trade, Outcome)>,
 }
 
-fn account(id: &str, merchant: &str, normal: Side) -> Account {
-    let customer = normal == Side::Credit && !id.ends_with("redemption");
-    let (id, merchant, asset) = (id.to_owned(), merchant.to_owned(), "PTS".to_owned());
+pub(crate) fn account(id: &str, merchant: &str, role: Role) -> Account {
+    let (asset, normal) = match role {
+        Role::Customer | Role::Redemption => ("PTS", Side::Credit),
+        Role::Issuance => ("PTS", Side::Debit),
+        Role::External | Role::LoyaltyCost => ("EUR", Side::Debit),
+        Role::GiftCard | Role::Sales => ("EUR", Side::Credit),
+    };
+    let (id, merchant, asset) = (id.to_owned(), merchant.to_owned(), asset.to_owned());
     Account {
         id,
         merchant,
         asset,
+        role,
         normal,
-        min: customer.then_some(0),
+        min: matches!(role, Role::Customer | Role::GiftCard).then_some(0),
         max: None,
         email: None,
     }
@@ -38,29 +47,36 @@ impl Fleet {
     pub(crate) fn new() -> Self {
         let mut history = History::default();
         for (merchant, prefix) in [(SHOP, "acc_shop"), (OTHER, "acc_other")] {
-            history
-                .accounts
-                .push(account(&format!("{prefix}-issuance"), merchant, Side::Debit));
-            history
-                .accounts
-                .push(account(&format!("{prefix}-redemption"), merchant, Side::Credit));
+            let roles = [
+                ("issuance", Role::Issuance),
+                ("redemption", Role::Redemption),
+                ("till", Role::External),
+                ("sales", Role::Sales),
+                ("cost", Role::LoyaltyCost),
+            ];
+            for (name, role) in roles {
+                let id = format!("{prefix}-{name}");
+                history.accounts.push(account(&id, merchant, role));
+            }
+            history.programmes.push(programme(merchant));
         }
         for (merchant, ids) in [(SHOP, CUSTOMERS), (OTHER, OTHERS)] {
             for id in ids {
                 let email = Some(format!("{id}@example.com"));
                 history.accounts.push(Account {
                     email,
-                    ..account(id, merchant, Side::Credit)
+                    ..account(id, merchant, Role::Customer)
                 });
             }
         }
         history.accounts.push(Account {
             max: Some(100),
-            ..account(CAPPED, SHOP, Side::Credit)
+            ..account(CAPPED, SHOP, Role::Customer)
         });
         Self {
             history,
             keys: BTreeMap::new(),
+            trades: BTreeMap::new(),
         }
     }
 
@@ -80,8 +96,9 @@ impl Fleet {
         answer
     }
 
-    fn decide(&self, merchant: &str, post: &Post) -> Outcome {
-        let id = format!("txn_{}", self.history.transactions.len() + 1);
+    pub(crate) fn decide(&self, merchant: &str, post: &Post) -> Outcome {
+        let number = self.history.transactions.len() + 1;
+        let id = format!("txn_{number}");
         let mut after: BTreeMap<&str, Balance> = BTreeMap::new();
         let mut entries = Vec::new();
         for line in &post.lines {
@@ -132,6 +149,7 @@ impl Fleet {
             kind,
             reference,
             entries,
+            day: if number <= 2 { "2026-11-20" } else { "2026-11-21" }.to_owned(),
         };
         Outcome::Posted {
             transaction,
@@ -183,6 +201,7 @@ impl Fleet {
             key,
             request,
             outcome,
+            given_up: None,
         });
     }
 
@@ -218,6 +237,10 @@ impl Fleet {
 
     /// Everything that can be seen in the end.
     pub(crate) fn finish(mut self) -> History {
+        for at in 0..self.history.cards.len() {
+            self.history.cards[at].balance = self.balance(&self.history.cards[at].account).balance;
+        }
+        self.history.figures = figures(&self.history);
         for account in &self.history.accounts {
             let balance = self.balance(&account.id);
             if account.email.is_some() {
@@ -232,7 +255,9 @@ impl Fleet {
                     .iter()
                     .find(|a| a.id == e.account && a.email.is_some())
             });
-            if let (Some(customer), true) = (customer, transaction.kind != Kind::General) {
+            let points = ["-issuance", "-redemption"];
+            let told = |e: &Entry| points.iter().any(|end| e.account.ends_with(end));
+            if let (Some(customer), true) = (customer, transaction.entries.iter().any(told)) {
                 let notification = Notification {
                     id: format!("ntf_{}", transaction.id),
                     transaction: transaction.id.clone(),

@@ -1,9 +1,12 @@
 //! What a correct fleet can show is accepted.
 
-use history_checker::{Outcome, Post, Read, Request, Source, check};
+use history_checker::{Look, Outcome, Post, Read, Request, Source, Trade, check};
 use proptest::prelude::*;
 
 use crate::reference::{CAPPED, CUSTOMERS, Fleet, OTHERS, SHOP, burn, earn, transfer};
+use crate::till::{by_card, external, key, points, purchase, redemption, sale};
+
+const CARDS: [&str; 2] = ["crd_1", "crd_2"];
 
 /// How a call goes on the network.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +29,11 @@ enum Asked {
         behind: i64,
         token: Option<i64>,
     },
+    Trade {
+        trade: Trade,
+        key: Key,
+    },
+    Look(Look),
 }
 
 /// Whose key a write comes with.
@@ -71,12 +79,54 @@ fn post() -> impl Strategy<Value = Post> {
     })
 }
 
+fn trade() -> impl Strategy<Value = Trade> {
+    let customer = prop::option::of(prop::sample::select(&CUSTOMERS[..]));
+    let name = prop_oneof![3 => Just(""), 1 => Just("order")];
+    let card = prop::sample::select(&CARDS[..]);
+    (0..8_u8, card, customer, name, 1..700_i64).prop_map(|(which, card, customer, name, amount)| {
+        let mut trade = match which {
+            0 => {
+                let product = "prd_1".to_owned();
+                return Trade::Issue { product };
+            }
+            1 | 2 => return sale(card, 1_000),
+            3 => redemption(card, amount),
+            4 => purchase(vec![external(amount)], customer),
+            5 => purchase(vec![points(amount)], customer),
+            6 => purchase(vec![by_card(card, amount), external(amount)], customer),
+            _ => {
+                let tenders = vec![
+                    external(amount),
+                    by_card(card, amount),
+                    points(75 * (amount % 4 + 1)),
+                ];
+                purchase(tenders, Some(CUSTOMERS[0]))
+            }
+        };
+        match &mut trade {
+            Trade::Purchase { reference, .. } => name.clone_into(reference),
+            Trade::Redemption { card, .. } => card.opens = amount % 5 != 0,
+            _ => {}
+        }
+        trade
+    })
+}
+
+fn look() -> impl Strategy<Value = Look> {
+    let card = prop::sample::select(&CARDS[..]);
+    (card, any::<bool>(), any::<bool>()).prop_map(|(card, opens, authorize)| {
+        let key = key(card, opens || !authorize);
+        Look { key, authorize }
+    })
+}
+
 fn asked() -> impl Strategy<Value = Asked> {
     let again = prop_oneof![
         3 => Just(Key::Own),
         1 => (0..1_000_u64, fate(), any::<bool>())
             .prop_map(|(start, fate, with_other_body)| Key::And(Again { start, fate, with_other_body })),
     ];
+    let traded = (trade(), again.clone()).prop_map(|(trade, key)| Asked::Trade { trade, key });
     let from = prop_oneof![Just(Source::Ledger), Just(Source::Wallet)];
     let read = (
         prop::sample::select(vec![CUSTOMERS[0], CUSTOMERS[1], CAPPED]),
@@ -87,6 +137,8 @@ fn asked() -> impl Strategy<Value = Asked> {
     prop_oneof![
         3 => (post(), again).prop_map(|(post, key)| Asked::Write { post, key }),
         2 => read.prop_map(|(account, from, behind, token)| Asked::Read { account, from, behind, token }),
+        3 => traded,
+        1 => look().prop_map(Asked::Look),
     ]
 }
 
@@ -142,15 +194,38 @@ fn play(calls: Vec<Call>) -> history_checker::History {
             let asked = Asked::Write { post, key: Key::Own };
             events.push(event(again.start, call.takes, again.fate, key.clone(), asked));
         }
+        if let Asked::Trade {
+            trade,
+            key: Key::And(again),
+        } = &call.asked
+        {
+            let mut trade = trade.clone();
+            if let (Trade::Sale { amount, .. } | Trade::Redemption { amount, .. }, true) =
+                (&mut trade, again.with_other_body)
+            {
+                *amount += 100;
+            }
+            let asked = Asked::Trade { trade, key: Key::Own };
+            events.push(event(again.start, call.takes, again.fate, key.clone(), asked));
+        }
         events.push(event(call.start, call.takes, call.fate, key, call.asked));
     }
     events.sort_by_key(|event| event.at);
     let mut fleet = Fleet::new();
+    CARDS.iter().for_each(|card| fleet.stock(card));
     for event in events {
         let (request, outcome) = match event.asked {
             Asked::Write { post, .. } => {
                 let outcome = event.at.map(|_| fleet.apply(SHOP, &event.key, &post));
                 (Request::Post(post), outcome)
+            }
+            Asked::Trade { trade, .. } => {
+                let outcome = event.at.map(|_| fleet.apply_trade(&event.key, &trade));
+                (Request::Trade(trade), outcome)
+            }
+            Asked::Look(look) => {
+                let seen = fleet.see(&look);
+                (Request::Look(look), Some(seen))
             }
             Asked::Read {
                 account,
@@ -179,7 +254,7 @@ fn play(calls: Vec<Call>) -> history_checker::History {
         };
         let unknown = || Outcome::Unknown("UNAVAILABLE".to_owned());
         let outcome = outcome.filter(|_| event.answered).unwrap_or_else(unknown);
-        let key = if matches!(request, Request::Read(_)) {
+        let key = if matches!(request, Request::Read(_) | Request::Look(_)) {
             String::new()
         } else {
             event.key

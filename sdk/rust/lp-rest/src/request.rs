@@ -212,9 +212,10 @@ where
         let place = format!(" at line {} column {}", error.line(), error.column());
         let text = text.strip_suffix(&place).unwrap_or(&text);
         // What was found stays unsaid: it may be a secret in the wrong type.
-        let told = text
-            .rsplit_once(", expected ")
-            .map_or_else(|| text.to_owned(), |(_found, wanted)| format!("expected {wanted}"));
+        let told = text.rsplit_once(", expected ").map_or_else(
+            || text.to_owned(),
+            |(_found, wanted)| format!("expected {wanted}"),
+        );
         Error::invalid_field(json_path(input, &track.path()), told)
     })
 }
