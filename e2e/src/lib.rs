@@ -1,7 +1,7 @@
-//! The fleet from outside: a merchant's till, as scenarios and the demo use it. It shares nothing with the
+//! The fleet from outside: a merchant's till, as scenarios use it. It shares nothing with the
 //! services but the contract.
 //!
-//! Start with [`Till`]; `src/bin/demo.rs` is the scenario that `cargo xtask up` plays. The local stack is
+//! Start with [`Till`]; `chaos/runner/src/day.rs` is what `cargo xtask up` plays. The local stack is
 //! the package `lp-stack` in `stack/`.
 //!
 //! Invariants and the tests that hold them (`tests/it`):

@@ -41,6 +41,7 @@ pub(crate) struct Api {
     pub(crate) merchant: MerchantServiceClient<Channel>,
     pub(crate) giftcard: GiftCardServiceClient<Channel>,
     pub(crate) analytics: AnalyticsServiceClient<Channel>,
+    actor: Actor,
     requests: AtomicU64,
 }
 
@@ -69,18 +70,33 @@ impl Api {
     /// Of the fleet with these settings, as the platform's operator: one token for all merchants, which is renewed
     /// aside before it expires.
     pub(crate) fn new(settings: &[(String, String)]) -> anyhow::Result<Self> {
+        Self::of_client(settings, "operator", "chaos", &[])
+    }
+
+    /// Of the fleet with these settings, as a merchant's own till, whose token is bound to the merchant.
+    pub(crate) fn of_till(settings: &[(String, String)], merchant: MerchantId) -> anyhow::Result<Self> {
+        let merchant = merchant.to_string();
+        Self::of_client(settings, "till", "till-1", &[("merchant_id", &merchant)])
+    }
+
+    fn of_client(
+        settings: &[(String, String)],
+        client: &str,
+        actor: &str,
+        asked: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let setting = |name: &str| {
             let found = settings.iter().find(|(known, _)| known == name);
             found
                 .map(|(_, value)| value.clone())
                 .with_context(|| format!("no {name}"))
         };
-        let client = lp_config::Client {
+        let config = lp_config::Client {
             auth_token_url: setting("AUTH_TOKEN_URL")?.parse()?,
-            auth_client_id: "operator".to_owned(),
+            auth_client_id: client.to_owned(),
             auth_client_secret: setting("CLIENT_SECRET")?.into(),
         };
-        let tokens = TokenSource::new(client, Ambient::system())?;
+        let tokens = TokenSource::asking(config, asked, Ambient::system())?;
         let channel = |name| anyhow::Ok(lp_client::channel(&setting(name)?.parse()?, &tokens)?);
         Ok(Self {
             ledger: LedgerServiceClient::new(channel("SVC_LEDGER_URL")?),
@@ -89,6 +105,7 @@ impl Api {
             merchant: MerchantServiceClient::new(channel("SVC_MERCHANT_URL")?),
             giftcard: GiftCardServiceClient::new(channel("SVC_GIFTCARD_URL")?),
             analytics: AnalyticsServiceClient::new(channel("SVC_ANALYTICS_URL")?),
+            actor: Actor::try_from(actor.to_owned())?,
             requests: AtomicU64::new(1),
         })
     }
@@ -103,7 +120,7 @@ impl Api {
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
         let caller = CallerContext {
             merchant,
-            actor: Actor::try_from("chaos".to_owned())?,
+            actor: self.actor.clone(),
             request: RequestId::from_uuid(Uuid::from_u128(number.into())),
         };
         let key = Some(key)

@@ -141,7 +141,8 @@ fn key(balance: &history_checker::Balance) -> (&str, i64, i64) {
 /// An e-mail as the catcher tells it.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Caught {
+pub(crate) struct Caught {
+    pub(crate) subject: String,
     to: Vec<Address>,
     #[serde(default)]
     message_id: String,
@@ -154,8 +155,19 @@ struct Address {
     address: String,
 }
 
+impl Caught {
+    pub(crate) fn is_to(&self, address: &str) -> bool {
+        self.to.iter().any(|to| to.address.eq_ignore_ascii_case(address))
+    }
+}
+
+/// Every e-mail that the catcher holds.
+pub(crate) async fn caught(mail_api: &str) -> anyhow::Result<Vec<Caught>> {
+    Ok(reqwest::get(format!("{mail_api}/email")).await?.json().await?)
+}
+
 async fn mails(mail_api: &str) -> anyhow::Result<Vec<Mail>> {
-    let caught: Vec<Caught> = reqwest::get(format!("{mail_api}/email")).await?.json().await?;
+    let caught = caught(mail_api).await?;
     let mail = |caught: Caught| Mail {
         to: caught
             .to

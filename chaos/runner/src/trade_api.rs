@@ -80,6 +80,14 @@ impl Api {
         accounts.context("an active merchant has no accounts")
     }
 
+    /// A merchant's accounts.
+    pub(crate) async fn accounts(&self, of: MerchantId) -> anyhow::Result<merchant::MerchantAccounts> {
+        let request = self.request(of, "", merchant::GetMerchantRequest {})?;
+        let answer = self.merchant.clone().get_merchant(request).await?.into_inner();
+        let accounts = answer.merchant.and_then(|merchant| merchant.accounts);
+        accounts.context("an active merchant has no accounts")
+    }
+
     /// Publishes a merchant's first programme.
     pub(crate) async fn publish(&self, of: MerchantId, programme: &mut Programme) -> anyhow::Result<()> {
         let message = merchant::PublishProgramRequest {

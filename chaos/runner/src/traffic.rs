@@ -232,7 +232,7 @@ impl Client {
 }
 
 /// A transaction that takes from one account and gives to another.
-fn moving(kind: Kind, reference: String, from: &str, to: &str, amount: i64) -> Post {
+pub(crate) fn moving(kind: Kind, reference: String, from: &str, to: &str, amount: i64) -> Post {
     let line = |account: &str, side| Line {
         account: account.to_owned(),
         side,
@@ -297,7 +297,7 @@ impl Shared {
     }
 
     /// Sends a write.
-    async fn send(&self, process: u32, merchant: &Merchant, key: String, post: Post, tries: u32) {
+    pub(crate) async fn send(&self, process: u32, merchant: &Merchant, key: String, post: Post, tries: u32) {
         let request = Request::Post(post.clone());
         let (key, post) = (key.as_str(), &post);
         let call = |api: Arc<Api>| async move {
@@ -319,7 +319,13 @@ impl Shared {
         self.insist(process, merchant, "", &read, TRIES, call).await;
     }
 
-    async fn read_wallet(&self, process: u32, merchant: &Merchant, of: &Customer, with_token: bool) {
+    pub(crate) async fn read_wallet(
+        &self,
+        process: u32,
+        merchant: &Merchant,
+        of: &Customer,
+        with_token: bool,
+    ) {
         let token = if with_token {
             self.world.token(&of.account)
         } else {

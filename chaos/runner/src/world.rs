@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 use history_checker::{Account, Card, Programme, Role, Side};
-use lp_contracts::{ledger::v1 as ledger, wallet::v1 as wallet};
+use lp_contracts::{ledger::v1 as ledger, merchant::v1::MerchantAccounts, wallet::v1 as wallet};
 use lp_types::MerchantId;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
@@ -77,6 +77,19 @@ fn account(id: &str, merchant: String, role: Role) -> Account {
     }
 }
 
+/// The accounts that a merchant has from its activation on.
+fn internal(id: MerchantId, opened: &MerchantAccounts) -> impl Iterator<Item = Account> {
+    [
+        (&opened.issuance_account_id, Role::Issuance),
+        (&opened.redemption_account_id, Role::Redemption),
+        (&opened.external_account_id, Role::External),
+        (&opened.sales_account_id, Role::Sales),
+        (&opened.loyalty_cost_account_id, Role::LoyaltyCost),
+    ]
+    .map(|(opened, role)| account(opened, id.to_string(), role))
+    .into_iter()
+}
+
 /// Figures whose division leaves a rest, different for each merchant.
 fn programme(of: MerchantId) -> Programme {
     let odd = i64::try_from(of.uuid().as_u128() % 5).unwrap_or(0);
@@ -128,6 +141,35 @@ impl World {
         Ok(world)
     }
 
+    /// Of one merchant with these accounts, its product and one customer.
+    pub(crate) fn of_one(
+        accounts: &MerchantAccounts,
+        (id, product, customer): (MerchantId, String, Customer),
+        programme: Programme,
+        email: &str,
+    ) -> Self {
+        let held = account(&customer.account, id.to_string(), Role::Customer);
+        let held = Account {
+            email: Some(email.to_owned()),
+            ..held
+        };
+        Self {
+            accounts: internal(id, accounts).chain([held]).collect(),
+            merchants: vec![Merchant {
+                id,
+                issuance: accounts.issuance_account_id.clone(),
+                redemption: accounts.redemption_account_id.clone(),
+                product,
+                burn_value: programme.burn_value,
+                customers: vec![customer],
+                capped: String::new(),
+            }],
+            programmes: vec![programme],
+            cards: Cards::default(),
+            tokens: Mutex::default(),
+        }
+    }
+
     async fn open_merchant(&mut self, api: &Api, id: MerchantId, name: &str) -> anyhow::Result<()> {
         let opened = api.onboard(id, POINTS, time_zone(id)).await?;
         let account = |account_id: &str, role, max, email| Account {
@@ -135,15 +177,7 @@ impl World {
             email,
             ..account(account_id, id.to_string(), role)
         };
-        for (internal, role) in [
-            (&opened.issuance_account_id, Role::Issuance),
-            (&opened.redemption_account_id, Role::Redemption),
-            (&opened.external_account_id, Role::External),
-            (&opened.sales_account_id, Role::Sales),
-            (&opened.loyalty_cost_account_id, Role::LoyaltyCost),
-        ] {
-            self.accounts.push(account(internal, role, None, None));
-        }
+        self.accounts.extend(internal(id, &opened));
         let mut programme = programme(id);
         api.publish(id, &mut programme).await?;
         let product = product(api, id, self.merchants.is_empty()).await?;

@@ -222,7 +222,7 @@ fn another(trade: &Trade) -> Trade {
 
 impl Shared {
     /// Sends a trade.
-    async fn trade(
+    pub(crate) async fn trade(
         &self,
         process: u32,
         merchant: &Merchant,
@@ -284,7 +284,8 @@ impl Shared {
         Ok(if key.opens { secret } else { secret.spoilt() })
     }
 
-    async fn look(&self, process: u32, merchant: &Merchant, look: &Look) {
+    /// Looks at a card.
+    pub(crate) async fn look(&self, process: u32, merchant: &Merchant, look: &Look) {
         let request = Request::Look(look.clone());
         let call = |api: Arc<Api>| async move {
             let seen = if look.authorize {
