@@ -16,6 +16,7 @@ use tonic::{Code, Status};
 use crate::{
     fleet::{self, Own},
     sample::{self, Ids, Sample},
+    shop,
 };
 
 /// One rpc, and where it is.
@@ -321,56 +322,6 @@ fn the_fleets_clients_have_scopes_of_the_contract() {
     }
 }
 
-/// A write of the platform for the till's merchant, over REST.
-async fn write(anybody: &Anybody, till: &e2e::Till, variable: &str, path: &str, body: Value) -> Value {
-    let every = scopes();
-    let token = anybody.token(None, every.iter().map(String::as_str).chain([ACT_FOR_MERCHANTS]));
-    let request = anybody
-        .rest
-        .post(format!("{}{path}", anybody.own.setting(variable)))
-        .json(&body);
-    let answer = request
-        .bearer_auth(token)
-        .header(MERCHANT, till.merchant().to_string())
-        .header("idempotency-key", till.new_name("shop"))
-        .send()
-        .await
-        .unwrap();
-    let status = answer.status();
-    let answer = answer.text().await.unwrap();
-    assert_eq!(status, 200, "{path}: {answer}");
-    serde_json::from_str(&answer).unwrap()
-}
-
-/// Makes the till's merchant an active one with a programme.
-async fn onboard(anybody: &Anybody, till: &e2e::Till) {
-    let application = json!({
-        "name": "Chez Claire", "currencyCode": "EUR", "currencyExponent": 2, "pointsCode": "PTS",
-        "timeZone": "Europe/Paris",
-    });
-    write(
-        anybody,
-        till,
-        "SVC_MERCHANT_HTTP_URL",
-        "/v1/merchant:apply",
-        application,
-    )
-    .await;
-    for state in ["IN_REVIEW", "APPROVED", "ACTIVE"] {
-        let step = json!({"toState": format!("MERCHANT_STATE_{state}"), "reason": "walk"});
-        write(
-            anybody,
-            till,
-            "SVC_MERCHANT_HTTP_URL",
-            "/v1/merchant:changeState",
-            step,
-        )
-        .await;
-    }
-    let program = json!({"earnPoints": "1", "earnPer": "100", "burnPoints": "100", "burnValue": "50"});
-    write(anybody, till, "SVC_MERCHANT_HTTP_URL", "/v1/programs", program).await;
-}
-
 /// Sells and does something of everything, and gives the ids of it.
 async fn trade(anybody: &Anybody, till: &e2e::Till) -> Ids {
     let mut ids = Ids::new();
@@ -380,15 +331,22 @@ async fn trade(anybody: &Anybody, till: &e2e::Till) -> Ids {
 
     let cards = "SVC_GIFTCARD_HTTP_URL";
     let product = json!({"name": "A card", "currencyCode": "EUR", "denominations": ["2500"]});
-    let product = write(anybody, till, cards, "/v1/products", product).await;
+    let product = shop::write(&anybody.own, till, cards, "/v1/products", product).await;
     let issue = json!({"productId": product["product"]["productId"]});
-    let issued = write(anybody, till, cards, "/v1/cards", issue).await;
+    let issued = shop::write(&anybody.own, till, cards, "/v1/cards", issue).await;
     let euros = |minor_units: &str| json!({"minorUnits": minor_units, "assetCode": "EUR"});
     let activate = format!(
         "/v1/cards/{}:activate",
         issued["card"]["cardId"].as_str().unwrap()
     );
-    write(anybody, till, cards, &activate, json!({"amount": euros("2500")})).await;
+    shop::write(
+        &anybody.own,
+        till,
+        cards,
+        &activate,
+        json!({"amount": euros("2500")}),
+    )
+    .await;
     for rpc in ["AuthorizeRedemption", "RedeemCard"] {
         let code = issued["code"].as_str().unwrap().to_owned();
         ids.insert(format!("localplus.giftcard.v1.{rpc}Request.code"), code);
@@ -397,7 +355,14 @@ async fn trade(anybody: &Anybody, till: &e2e::Till) -> Ids {
         "amount": euros("500"), "walletId": wallet.wallet_id,
         "tenders": [{"kind": "TENDER_KIND_EXTERNAL", "minorUnits": "500"}],
     });
-    let purchase = write(anybody, till, "SVC_MERCHANT_HTTP_URL", "/v1/purchases", purchase).await;
+    let purchase = shop::write(
+        &anybody.own,
+        till,
+        "SVC_MERCHANT_HTTP_URL",
+        "/v1/purchases",
+        purchase,
+    )
+    .await;
     for answer in [&product, &issued, &purchase] {
         sample::collect(answer, &mut ids);
     }
@@ -428,8 +393,8 @@ async fn no_rpc_takes_another_merchants_id() {
     let anybody = Anybody::of(fleet::start(&[]));
     let (ours, theirs) = (anybody.own.till(), anybody.own.till());
     // Both trade, so that nothing is refused for want of it.
-    onboard(&anybody, &ours).await;
-    onboard(&anybody, &theirs).await;
+    shop::onboard(&anybody.own, &ours, 50).await;
+    shop::onboard(&anybody.own, &theirs, 50).await;
     let ids = trade(&anybody, &ours).await;
     let every = scopes();
     let every: Vec<_> = every

@@ -7,11 +7,13 @@ use lp_contracts::{
     common::v1::Money,
     ledger::v1::{
         AccountType, AssetKind, CreateAccountRequest, CreateAssetRequest, CreateTransactionRequest,
-        Direction, Entry, NewEntry,
+        Direction, Entry, GetAccountRequest, GetTransactionRequest, NewEntry,
     },
 };
 
-use crate::fleet;
+use serde_json::json;
+
+use crate::{fleet, shop};
 
 /// One line of a table on the page.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -195,4 +197,91 @@ async fn what_the_page_says_is_posted_to_the_unit() {
             "{refused}"
         );
     }
+}
+
+/// What a transaction that a service posted did, in the words of the page.
+async fn posted(till: &Till, transaction_id: &str) -> Vec<Line> {
+    let wanted = GetTransactionRequest {
+        transaction_id: transaction_id.to_owned(),
+    };
+    let request = till.request(wanted).unwrap();
+    let found = till.ledger.clone().get_transaction(request).await.unwrap();
+    let mut lines = Vec::new();
+    for entry in found.into_inner().transaction.unwrap().entries {
+        let wanted = GetAccountRequest {
+            account_id: entry.account_id.clone(),
+        };
+        let request = till.request(wanted).unwrap();
+        let account = till.ledger.clone().get_account(request).await.unwrap();
+        let amount = entry.amount.clone().unwrap();
+        lines.push(Line {
+            direction: entry.direction(),
+            account: account.into_inner().account.unwrap().r#type(),
+            asset: amount.asset_code,
+            minor_units: amount.minor_units,
+            after: entry.balance_after,
+        });
+    }
+    lines
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_services_post_what_the_page_says() {
+    let own = fleet::start(&[]);
+    let till = own.till();
+    shop::onboard(&own, &till, 100).await;
+    let page = operations();
+    let page = |name: &str| {
+        let found = page.iter().find(|(known, _)| known == name);
+        found.unwrap().1.clone()
+    };
+    let sorted = |mut lines: Vec<Line>| {
+        lines.sort_by_key(|line| (line.asset.clone(), line.direction, line.account, line.after));
+        lines
+    };
+    let wallet = till.open_wallet("PTS", "claire@example.com", "en").await.unwrap();
+    let earned = till
+        .earn(&wallet.account_id, 600, "PTS")
+        .await
+        .unwrap()
+        .transaction
+        .unwrap();
+    assert_eq!(posted(&till, &earned.transaction_id).await, page("Earn"));
+    let burnt = till
+        .burn(&wallet.account_id, 50, "PTS")
+        .await
+        .unwrap()
+        .transaction
+        .unwrap();
+    assert_eq!(posted(&till, &burnt.transaction_id).await, page("Burn"));
+
+    let cards = "SVC_GIFTCARD_HTTP_URL";
+    let euros = |minor_units: &str| json!({"minorUnits": minor_units, "assetCode": "EUR"});
+    let product = json!({"name": "A card", "currencyCode": "EUR", "denominations": ["5000"]});
+    let product = shop::write(&own, &till, cards, "/v1/products", product).await;
+    let issue = json!({"productId": product["product"]["productId"]});
+    let issued = shop::write(&own, &till, cards, "/v1/cards", issue).await;
+    let activate = format!(
+        "/v1/cards/{}:activate",
+        issued["card"]["cardId"].as_str().unwrap()
+    );
+    let sold = shop::write(&own, &till, cards, &activate, json!({"amount": euros("5000")})).await;
+    let sale = posted(&till, sold["transactionId"].as_str().unwrap()).await;
+    assert_eq!(sorted(sale), sorted(page("Sale of a card")));
+
+    let purchase = json!({
+        "amount": euros("5000"), "walletId": wallet.wallet_id, "tenders": [
+            {"kind": "TENDER_KIND_GIFT_CARD", "minorUnits": "2000", "cardCode": issued["code"]},
+            {"kind": "TENDER_KIND_POINTS", "minorUnits": "500"},
+            {"kind": "TENDER_KIND_EXTERNAL", "minorUnits": "2500"},
+        ],
+    });
+    let bought = shop::write(&own, &till, "SVC_MERCHANT_HTTP_URL", "/v1/purchases", purchase).await;
+    let bought = posted(&till, bought["purchase"]["transactionId"].as_str().unwrap()).await;
+    assert_eq!(sorted(bought), sorted(page("Purchase with split tender")));
+
+    let redeem = json!({"code": issued["code"], "amount": euros("1000")});
+    let redeemed = shop::write(&own, &till, cards, "/v1/cards:redeem", redeem).await;
+    let redeemed = posted(&till, redeemed["transactionId"].as_str().unwrap()).await;
+    assert_eq!(sorted(redeemed), sorted(page("Redemption of a card on its own")));
 }

@@ -14,4 +14,5 @@ mod fleet;
 mod isolation;
 mod readme;
 mod sample;
+mod shop;
 mod trace;
