@@ -41,6 +41,9 @@ struct Arguments {
     /// Which faults: kill, kafka, valkey, postgres, pause, sigterm, with commas; or none
     #[arg(long, default_value_t = Kinds(Kind::ALL.to_vec()))]
     faults: Kinds,
+    /// One blow that stays for so many seconds, in place of many that the seed decides
+    #[arg(long, value_name = "SECONDS")]
+    hold: Option<u64>,
     /// Clients at once
     #[arg(long, default_value_t = 8)]
     clients: u32,
@@ -111,6 +114,7 @@ fn all_runs(arguments: &Arguments) -> anyhow::Result<bool> {
         clients: arguments.clients,
         replicas: arguments.replicas,
         kinds: arguments.faults.0.clone(),
+        hold: arguments.hold.map(Duration::from_secs),
         binaries: arguments.binaries.clone().unwrap_or_else(|| own.clone()),
         upgrade_from: arguments.upgrade_from.clone(),
         keep: keep.clone(),
@@ -128,6 +132,9 @@ fn all_runs(arguments: &Arguments) -> anyhow::Result<bool> {
         );
     }
     let mut stamp = format!("{seconds} s, {clients} clients, {replicas} replicas, faults {faults}");
+    if let Some(hold) = arguments.hold {
+        stamp.push_str(&format!(", one blow of {hold} s"));
+    }
     if let Some(binaries) = &arguments.binaries {
         // The commit is not theirs.
         stamp.push_str(&format!(", programs in {}", binaries.display()));

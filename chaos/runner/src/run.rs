@@ -40,6 +40,8 @@ pub(crate) struct Settings {
     /// Of each service.
     pub(crate) replicas: usize,
     pub(crate) kinds: Vec<Kind>,
+    /// One blow that lasts this long, in place of many that last as the seed says.
+    pub(crate) hold: Option<Duration>,
     /// The folder of the services' programs.
     pub(crate) binaries: PathBuf,
     /// The folder of the programs that these are to replace under traffic, in place of faults.
@@ -145,7 +147,11 @@ pub(crate) struct Stage<'a> {
 /// On Ctrl-C; everything else is an outcome.
 pub(crate) fn play(stage: &mut Stage<'_>, seed: u64) -> anyhow::Result<Outcomes> {
     let settings = stage.settings;
-    let blows = plan(seed, settings.traffic, &settings.kinds, settings.replicas);
+    let mut blows = plan(seed, settings.traffic, &settings.kinds, settings.replicas);
+    if let Some(hold) = settings.hold {
+        blows.truncate(1);
+        blows.iter_mut().for_each(|blow| blow.hold = hold);
+    }
     let faults: Vec<_> = blows
         .iter()
         .flat_map(|blow| &blow.faults)
