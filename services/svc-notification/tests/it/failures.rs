@@ -32,7 +32,8 @@ async fn a_mail_server_that_is_down_is_waited_for() {
     let sent = client
         .newest("sent", |n| n.status() == NotificationStatus::Sent)
         .await;
-    assert!(sent.attempts > 2 && sent.last_error.is_empty(), "{sent:?}");
+    // The second attempt may have been under way when the gate opened.
+    assert!(sent.attempts >= 2 && sent.last_error.is_empty(), "{sent:?}");
     instance.stop().await;
     assert_eq!(marie.mails().await.len(), 1);
 }
