@@ -59,10 +59,11 @@ pub fn claim<M: Message>(request: &tonic::Request<M>, rpc: &'static str, at: Tim
         )
         .with_field(IDEMPOTENCY_KEY, what.to_owned())
     };
-    let key = request
-        .metadata()
-        .get(IDEMPOTENCY_KEY)
-        .ok_or_else(|| invalid("is missing"))?;
+    let mut keys = request.metadata().get_all(IDEMPOTENCY_KEY).iter();
+    let key = keys.next().ok_or_else(|| invalid("is missing"))?;
+    if keys.next().is_some() {
+        return Err(invalid("stands there more than once"));
+    }
     let key = key
         .to_str()
         .map_err(|_| invalid("must be 1 to 128 visible ASCII characters"))?;

@@ -1,6 +1,7 @@
 //! The way to a service: with our own token, and not while it fails.
 
 use std::{
+    error::Error as _,
     hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::Arc,
     task::{Context, Poll},
@@ -12,7 +13,7 @@ use http::{HeaderMap, Request, Response, header::AUTHORIZATION};
 use lp_auth::TokenSource;
 use lp_breaker::{Breaker, Change, Jitter};
 use tonic::{
-    Code, Status,
+    Code, Status, TimeoutExpired,
     body::Body,
     transport::{self, Endpoint},
 };
@@ -89,7 +90,7 @@ impl Service<Request<Body>> for Channel {
             let answer = inner
                 .call(request)
                 .await
-                .map_err(|error| Status::from_error(error.into()));
+                .map_err(|error| broken(Status::from_error(error.into())));
             let code = match &answer {
                 Ok(response) => refused(response.headers()),
                 Err(status) => status.code(),
@@ -109,6 +110,19 @@ impl Service<Request<Body>> for Channel {
     }
 }
 
+/// UNAVAILABLE where the way to the service broke, for example because the service ends (GOAWAY): tonic says INTERNAL,
+/// UNKNOWN or CANCELLED then; and DEADLINE_EXCEEDED where it was too late. A status that the service itself gave has no
+/// source.
+pub(crate) fn broken(status: Status) -> Status {
+    let mut causes = std::iter::successors(status.source(), |cause| (*cause).source());
+    let late = causes.any(<dyn std::error::Error>::is::<TimeoutExpired>);
+    match status.source() {
+        None => status,
+        Some(_) if late => Status::deadline_exceeded("no answer came in time"),
+        Some(_) => Status::unavailable("the connection broke"),
+    }
+}
+
 /// The code of a refusal, which stands in the headers: there are no trailers without a body. Otherwise OK, as far as
 /// the headers tell.
 fn refused(headers: &HeaderMap) -> Code {
@@ -121,9 +135,8 @@ fn refused(headers: &HeaderMap) -> Code {
 /// service's fault.
 fn tells(code: Code, took: Duration) -> Option<bool> {
     match code {
-        // Unknown is a broken connection, Cancelled tonic's word for a deadline.
-        Code::Unavailable | Code::Unknown => Some(false),
-        Code::DeadlineExceeded | Code::Cancelled => (took >= SLOW).then_some(false),
+        Code::Unavailable => Some(false),
+        Code::DeadlineExceeded => (took >= SLOW).then_some(false),
         _ => Some(true),
     }
 }
@@ -133,6 +146,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_way_that_broke_is_unavailable_and_an_answer_stays() {
+        let cut = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        assert_eq!(
+            broken(Status::from_error(Box::new(cut))).code(),
+            Code::Unavailable
+        );
+        let late = Box::new(TimeoutExpired(()));
+        assert_eq!(broken(Status::from_error(late)).code(), Code::DeadlineExceeded);
+        assert_eq!(broken(Status::internal("theirs")).code(), Code::Internal);
+    }
+
+    #[test]
     fn what_shows_that_a_service_fails() {
         let (quick, slow) = (SLOW / 2, SLOW * 2);
         for (code, took, told) in [
@@ -140,11 +165,8 @@ mod tests {
             (Code::FailedPrecondition, quick, Some(true)),
             (Code::ResourceExhausted, quick, Some(true)),
             (Code::Unavailable, quick, Some(false)),
-            (Code::Unknown, quick, Some(false)),
             (Code::DeadlineExceeded, quick, None),
-            (Code::Cancelled, quick, None),
             (Code::DeadlineExceeded, slow, Some(false)),
-            (Code::Cancelled, slow, Some(false)),
         ] {
             assert_eq!(tells(code, took), told, "{code:?} after {took:?}");
         }

@@ -12,6 +12,7 @@ use sqlx::{
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
 };
+use tracing::Instrument as _;
 
 use crate::Result;
 
@@ -76,8 +77,13 @@ impl Database {
     /// When no connection can be had within 3 seconds.
     pub async fn begin(&self) -> Result<UnitOfWork> {
         let started = Instant::now();
+        // In a task of its own, since a caller may go away in the middle of BEGIN: sqlx would then give the connection
+        // back with a transaction open. As it is, the transaction is begun, dropped, and so rolled back.
+        let pool = self.pool.clone();
+        let begun = tokio::spawn(async move { pool.begin().await }.in_current_span());
+        let transaction = begun.await.map_err(|_gone| sqlx::Error::WorkerCrashed)??;
         Ok(UnitOfWork {
-            transaction: self.pool.begin().await?,
+            transaction,
             timed: Timed(started),
         })
     }

@@ -1,7 +1,7 @@
 //! PINs, as Argon2id hashes. Hashing takes time and memory on purpose, so that it runs off the threads that
 //! serve, a few at a time.
 
-use std::{sync::Arc, thread::available_parallelism};
+use std::{sync::Arc, thread::available_parallelism, time::Duration};
 
 use argon2::{
     Algorithm, Argon2, Params, Version,
@@ -19,6 +19,9 @@ use super::keys::CardKeys;
 const MEMORY_KIB: u32 = 19_456;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
+/// PINs that wait for a core, over all merchants; one more is refused at once, so that a flood of guesses does not
+/// make every other request of the service late.
+const QUEUE: usize = 64;
 
 /// Makes and verifies the hashes of PINs.
 #[derive(Clone)]
@@ -27,6 +30,7 @@ pub struct Pins {
     /// Verified where there is no hash, so that the answer takes as long.
     nobody: Arc<str>,
     room: Arc<Semaphore>,
+    queue: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for Pins {
@@ -49,13 +53,14 @@ impl Pins {
             nobody: hash(&pepper, pin.expose(), &salt)?.into(),
             pepper: Arc::from(pepper),
             room: Arc::new(Semaphore::new((cores / 2).max(1))),
+            queue: Arc::new(Semaphore::new(QUEUE)),
         })
     }
 
     /// The hash of a PIN, with its parameters and its salt.
     ///
     /// # Errors
-    /// When there is no memory.
+    /// OVERLOADED when too many wait; or there is no memory.
     pub async fn hash(&self, pin: String, salt: [u8; 16]) -> Result<String> {
         let pepper = Arc::clone(&self.pepper);
         self.run(move || hash(&pepper, &pin, &salt)).await?
@@ -64,7 +69,7 @@ impl Pins {
     /// Whether `pin` is the one of `standing`, and false, after the same work, where there is none.
     ///
     /// # Errors
-    /// When `standing` is no hash.
+    /// OVERLOADED when too many wait; or `standing` is no hash.
     pub async fn verify(&self, pin: String, standing: Option<String>) -> Result<bool> {
         let pepper = Arc::clone(&self.pepper);
         let nobody = Arc::clone(&self.nobody);
@@ -77,6 +82,8 @@ impl Pins {
     }
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+        let queued = Arc::clone(&self.queue).try_acquire_owned();
+        let _queued = queued.map_err(|_full| Error::overloaded(Duration::from_secs(1)))?;
         let room = Arc::clone(&self.room)
             .acquire_owned()
             .await
@@ -114,6 +121,21 @@ mod tests {
         use base64::{Engine as _, engine::general_purpose::STANDARD};
         let [code, secret] = [0, secret].map(|byte| STANDARD.encode([byte; 32]).into());
         Pins::new(&CardKeys::parse(&code, &secret).unwrap()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_flood_is_refused_at_once() {
+        let pins = pins(1);
+        let (mut verified, mut refused) = (0, 0);
+        let guesses = (0..QUEUE + 10).map(|_| pins.verify("000000".to_owned(), None));
+        for guess in futures::future::join_all(guesses).await {
+            match guess {
+                Ok(false) => verified += 1,
+                Err(error) if error.code() == lp_error::Code::ResourceExhausted => refused += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!((verified, refused), (QUEUE, 10));
     }
 
     #[tokio::test]

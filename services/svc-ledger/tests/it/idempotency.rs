@@ -10,7 +10,7 @@ use tonic_types::StatusExt as _;
 
 use crate::{
     audit::audit,
-    support::{Client, Ground, bytes, fields, new_key, reason},
+    support::{Client, Ground, bytes, earn, fields, new_key, reason},
 };
 
 #[tokio::test]
@@ -235,4 +235,18 @@ async fn bad_input_does_not_use_up_a_key() {
     let refused = client.burn("key", &account, 0).await.unwrap_err();
     assert_eq!(reason(&refused), "INVALID_FIELD");
     client.burn("key", &account, 1).await.unwrap();
+}
+
+#[tokio::test]
+async fn of_two_idempotency_keys_none_is_taken() {
+    let ground = Ground::new().await;
+    let instance = ground.start().await;
+    let client = instance.merchant();
+    let account = client.customer_with(100).await;
+    let mut request = client.request(&new_key(), earn(&account, 5));
+    let headers = request.metadata_mut();
+    headers.append("idempotency-key", new_key().parse().unwrap());
+    let refused = client.grpc.clone().earn(request).await.unwrap_err();
+    let (reason, held) = (reason(&refused), client.units(&account).await);
+    assert_eq!((reason.as_str(), held), ("IDEMPOTENCY_KEY_INVALID", 100));
 }

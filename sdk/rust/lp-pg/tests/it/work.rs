@@ -1,5 +1,7 @@
 //! The unit of work, and what a failure means.
 
+use std::task::Poll;
+
 use lp_pg::{Database, Failure, PgError};
 
 use crate::support::{Ground, effect, run};
@@ -25,6 +27,39 @@ async fn a_unit_of_work_that_is_dropped_leaves_nothing() {
     effect(&mut work, "kept").await;
     work.commit().await.unwrap();
     assert_eq!(ground.effects().await, ["kept"]);
+}
+
+#[tokio::test]
+async fn a_caller_who_goes_away_while_it_begins_leaves_nothing() {
+    let ground = Ground::new().await;
+    let mut config = ground.test.config.clone();
+    config.database_max_connections = 1;
+    let database = Database::open(&config, "test").unwrap();
+    drop(database.begin().await.unwrap());
+    for polls in (1..=8).cycle().take(80) {
+        // Goes away after so many steps, wherever that is.
+        let mut begun = Box::pin(database.begin());
+        let mut left = polls;
+        std::future::poll_fn(|cx| {
+            let begun = begun.as_mut().poll(cx);
+            left -= 1;
+            if begun.is_ready() || left == 0 {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+        drop(begun);
+        let mut connection = database.acquire().await.unwrap();
+        // A transaction's now() stands still; outside of one each statement has its own.
+        let mut now = async || -> String {
+            let now = sqlx::query_scalar("SELECT now()::text");
+            now.fetch_one(&mut *connection).await.unwrap()
+        };
+        let (one, two) = (now().await, now().await);
+        assert_ne!(one, two, "a transaction was left open after {polls} steps");
+    }
 }
 
 #[tokio::test]
