@@ -19,7 +19,7 @@ use lp_contracts::{
 use lp_types::{IdSource as _, MerchantId, SystemIds};
 
 use crate::{
-    api::{Api, POINTS},
+    api::{Api, POINTS, time_zone},
     observe,
     recorder::Recorder,
     trade_api::CURRENCY,
@@ -153,7 +153,8 @@ async fn join(till: &Api, operator: &Api, id: MerchantId) -> anyhow::Result<()> 
         currency_code: CURRENCY.to_owned(),
         currency_exponent: 2,
         points_code: POINTS.to_owned(),
-        time_zone: "Europe/Paris".to_owned(),
+        // The one by which the checker counts this merchant's days.
+        time_zone: time_zone(id).to_owned(),
     };
     let request = till.request(id, "apply", message)?;
     till.merchant.clone().apply_merchant(request).await?;
