@@ -9,18 +9,20 @@ use lp_stack::{interrupt, tools};
 
 use crate::terminal::{note, say, seconds};
 use crate::workspace::Workspace;
-use crate::{config_tables, layers, long_files, outside_names, sqlx};
+use crate::{config_tables, gitops, k8s, layers, long_files, outside_names, sqlx};
 
 type Check = fn(&Workspace) -> anyhow::Result<()>;
 
 /// Quick ones first.
-const CHECKS: [(&str, Check); 9] = [
+const CHECKS: [(&str, Check); 11] = [
     ("format", format),
     ("layers", layers::run),
     ("file length", long_files::check),
     ("outside names", outside_names::check),
     ("contracts", contracts),
     ("dependencies", dependencies),
+    ("manifests", k8s::check),
+    ("delivery by Git", gitops::check),
     ("query data", |workspace| sqlx::run(workspace, &[], true)),
     ("clippy", clippy),
     ("tables of settings", |workspace| {

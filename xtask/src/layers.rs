@@ -22,7 +22,10 @@ const WRAPPED: [(&str, &[&str]); 3] = [
 ];
 
 /// Exceptions to [`WRAPPED`]: package, library.
-const ALSO: [(&str, &str); 1] = [("lp-test", "opentelemetry-proto")];
+const ALSO: [(&str, &str); 2] = [
+    ("lp-test", "opentelemetry-proto"),
+    ("chaos", "opentelemetry-proto"),
+];
 
 /// For each layer of a service, the layers it may not name.
 const FORBIDDEN: [(&str, &[&str]); 3] = [

@@ -9,11 +9,16 @@ mod build;
 mod chaos;
 mod check;
 mod config_tables;
+mod delivery;
 mod down;
+mod gitops;
+mod images;
+mod k8s;
 mod layers;
 mod long_files;
 mod modules;
 mod outside_names;
+mod release;
 mod servers;
 mod sqlx;
 mod terminal;
@@ -77,6 +82,20 @@ enum Task {
     },
     /// Run every check but the tests: format, clippy, dependencies, contracts, layers, generated files
     Check,
+    /// Let an environment run what the one before it runs well; `promote --help` says more
+    #[command(disable_help_flag = true)]
+    Promote {
+        /// For example `staging ledger`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        delivery: Vec<String>,
+    },
+    /// Prove on a real cluster with Argo CD that a commit becomes running pods; `cluster --help` says more
+    #[command(disable_help_flag = true)]
+    Cluster {
+        /// For example `deploy --git-push …`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        delivery: Vec<String>,
+    },
     /// Check that crates and layers depend on each other in the allowed direction only
     CheckLayers,
     /// Make the committed query data (`.sqlx`) again from a freshly migrated database
@@ -87,12 +106,21 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
+    /// The manifests of the fleet: write them, and hold them against rules and schemas
+    K8s {
+        #[command(subcommand)]
+        task: k8s::Task,
+    },
     /// Write each service's table of settings into its README
     Config {
         /// Change nothing; fail when a table is out of date
         #[arg(long)]
         check: bool,
     },
+    /// Make the container images of the services and of the proof's programs, as OCI layouts in target/images
+    Images(images::Images),
+    /// Write the images' digests into the release components of k8s/services
+    Release(release::Release),
 }
 
 fn main() -> ExitCode {
@@ -125,9 +153,14 @@ fn run(task: Task) -> anyhow::Result<ExitCode> {
         Task::Servers => servers::run(&workspace).map(|()| ExitCode::SUCCESS),
         Task::Bench { subject } => bench::run(&workspace, &subject),
         Task::Chaos { experiment } => chaos::run(&workspace, &experiment),
+        Task::Promote { delivery } => delivery::run(&workspace, "promote", &delivery),
+        Task::Cluster { delivery } => delivery::run(&workspace, "cluster", &delivery),
         Task::Check => check::run(&workspace),
+        Task::Images(images) => images::run(&workspace, &images).map(|()| ExitCode::SUCCESS),
+        Task::Release(release) => release::run(&workspace, &release).map(|()| ExitCode::SUCCESS),
         Task::CheckLayers => layers::run(&workspace).map(|()| ExitCode::SUCCESS),
         Task::Sqlx { services, check } => sqlx::run(&workspace, &services, check).map(|()| ExitCode::SUCCESS),
+        Task::K8s { task } => k8s::run(&workspace, &task).map(|()| ExitCode::SUCCESS),
         Task::Config { check } => config_tables::run(&workspace, check).map(|()| ExitCode::SUCCESS),
     }
 }

@@ -105,7 +105,7 @@ pub(crate) fn run(workspace: &Workspace, exit: bool) -> anyhow::Result<ExitCode>
 fn summary(addresses: &Addresses) -> String {
     use std::fmt::Write as _;
     let mut text = String::from("\nLocal-Plus is up:\n");
-    for service in FLEET {
+    for service in FLEET.iter() {
         let (grpc, http) = (service.grpc_port, service.http_url());
         let _ = writeln!(
             text,

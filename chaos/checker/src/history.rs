@@ -118,6 +118,9 @@ pub struct Account {
     pub max: Option<i64>,
     /// The holder's address, which no other account has; none where no wallet stands for the account.
     pub email: Option<String>,
+    /// Whether the holder did not agree to messages: each of them is suppressed.
+    #[serde(default)]
+    pub declines_messages: bool,
 }
 
 /// A call through the public API. Times are microseconds of one monotonic clock.

@@ -110,6 +110,7 @@ async fn play(settings: &[(String, String)], mail_api: &str) -> anyhow::Result<(
         world,
         recorder: Recorder::new(),
         stop: AtomicBool::new(false),
+        patience: None,
     };
     let merchant = shared.world.merchants.first().context("one merchant")?;
     let purchase = trade(&shared, merchant, &mut told).await?;
@@ -399,14 +400,20 @@ fn cents(minor_units: i64) -> String {
     format!("{}.{:02}", minor_units / 100, minor_units % 100)
 }
 
-/// Lines to type while the fleet is up.
+/// Lines to type while the fleet is up. Only where REST can be reached too, as beside `cargo xtask up`: they have the
+/// client's secret, which has no place in a cluster's logs.
 fn tell_lines_to_try(settings: &[(String, String)], merchant: &Merchant) {
     let setting = |name: &str| {
         let found = settings.iter().find(|(known, _)| known == name);
-        found.map(|(_, value)| value.as_str()).unwrap_or_default()
+        found.map(|(_, value)| value.as_str())
     };
-    let (tokens, secret) = (setting("AUTH_TOKEN_URL"), setting("CLIENT_SECRET"));
-    let (wallets, ledger) = (setting("SVC_WALLET_HTTP_URL"), setting("SVC_LEDGER_HTTP_URL"));
+    let (Some(wallets), Some(ledger)) = (setting("SVC_WALLET_HTTP_URL"), setting("SVC_LEDGER_HTTP_URL"))
+    else {
+        return;
+    };
+    let (Some(tokens), Some(secret)) = (setting("AUTH_TOKEN_URL"), setting("CLIENT_SECRET")) else {
+        return;
+    };
     let id = merchant.id;
     println!("\nTry, in another terminal (a token is good for 15 minutes):");
     println!(

@@ -6,14 +6,21 @@
 //! and purchases), `balance.rs` (how services find each other's replicas), `observe.rs` (when the fleet has come to
 //! rest). `upgrade.rs` replaces programs in place of faults. The seed decides every choice here; the timing of the
 //! machine remains.
+//!
+//! For a fleet that somebody else runs, for example in a cluster, there are programs that need nothing but their
+//! environment: [`day`], [`load`] (a fixed rate, recorded and judged), [`probe`] (which addresses take connections from
+//! here), [`collector`] (takes telemetry and counts it).
 
 mod api;
 mod balance;
 mod cards;
 pub mod cli;
+pub mod collector;
 pub mod day;
 mod faults;
+pub mod load;
 mod observe;
+pub mod probe;
 mod recorder;
 mod run;
 mod summary;

@@ -124,10 +124,11 @@ fn rests(seen: &History) -> bool {
             .wallet_balances
             .iter()
             .all(|balance| ledger.contains(&key(balance)))
-        && seen
-            .notifications
-            .iter()
-            .all(|one| one.status != "PENDING" && arrived.contains(&one.transaction))
+        && seen.notifications.iter().all(|one| match one.status.as_str() {
+            "PENDING" => false,
+            "SUPPRESSED" => true,
+            _ => arrived.contains(&one.transaction),
+        })
         && seen
             .transactions
             .iter()

@@ -60,6 +60,12 @@ impl Recorder {
         outcome
     }
 
+    /// How many so far.
+    pub(crate) fn count(&self) -> usize {
+        let operations = self.operations.lock().unwrap_or_else(PoisonError::into_inner);
+        operations.len()
+    }
+
     /// All of them so far.
     pub(crate) fn operations(&self) -> Vec<Operation> {
         let operations = self.operations.lock().unwrap_or_else(PoisonError::into_inner);

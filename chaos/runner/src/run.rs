@@ -28,7 +28,7 @@ use crate::{
     observe,
     recorder::Recorder,
     traffic::{self, Shared},
-    world::World,
+    world::{Size, World},
 };
 
 /// What a run is made of beside its seed.
@@ -235,12 +235,13 @@ fn try_perform(
     let mail_api = stack.addresses().mail_api_url.clone();
     runtime.block_on(observe::forget_mails(&mail_api))?;
     let first = room.apis.first().context("at least one replica is needed")?;
-    let world = runtime.block_on(World::open(first, seed, &format!("chaos-{seed}")))?;
+    let world = runtime.block_on(World::open(first, seed, &format!("chaos-{seed}"), Size::SMALL))?;
     let shared = Arc::new(Shared {
         apis: RwLock::new(room.apis.clone()),
         world,
         recorder: Recorder::new(),
         stop: false.into(),
+        patience: None,
     });
 
     let clients = runtime.spawn(traffic::run(Arc::clone(&shared), seed, settings.clients));
@@ -272,7 +273,7 @@ fn try_perform(
 }
 
 /// Every purchase that somebody was told of.
-fn purchases(operations: &[Operation], world: &World) -> Vec<(String, MerchantId)> {
+pub(crate) fn purchases(operations: &[Operation], world: &World) -> Vec<(String, MerchantId)> {
     let told: BTreeSet<_> = operations
         .iter()
         .filter_map(|call| match &call.outcome {
@@ -351,7 +352,7 @@ fn keep_traces(history: &History, stack: &Stack, replicas: usize, keep: &Path) -
     std::fs::create_dir_all(keep)?;
     history.write(BufWriter::new(File::create(keep.join("history.jsonl"))?))?;
     for replica in 0..replicas {
-        for service in FLEET {
+        for service in FLEET.iter() {
             let log = format!("{}.log", service.binary());
             let to = keep.join(format!("{replica}-{log}"));
             // Where the fleet was not even started there is none.

@@ -8,7 +8,7 @@ use std::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 pub(crate) use tills::finish;
@@ -38,6 +38,9 @@ pub(crate) struct Shared {
     pub(crate) world: World,
     pub(crate) recorder: Recorder,
     pub(crate) stop: AtomicBool,
+    /// Where there is one, a call whose outcome is unknown is made again until so much time has passed, in place of a
+    /// number of tries.
+    pub(crate) patience: Option<Duration>,
 }
 
 /// One client.
@@ -113,7 +116,7 @@ impl Client {
             .iter_mut()
             .for_each(|line| line.amount = line.amount.saturating_mul(2));
         match self.random.random_range(0..100) {
-            0..65 => send(lane, post).await,
+            0..65 => drop(send(lane, post).await),
             // Sent twice at once.
             65..77 => drop(join(send(lane, post.clone()), send(other_lane, post)).await),
             // Sent again later.
@@ -128,7 +131,7 @@ impl Client {
             }
             89..92 => drop(join(send(lane, post), send(other_lane, other)).await),
             // Given up at once, whatever became of it.
-            _ => shared.send(lane, merchant, key.clone(), post, 1).await,
+            _ => drop(shared.send(lane, merchant, key.clone(), post, 1).await),
         }
     }
 
@@ -164,7 +167,7 @@ impl Client {
             3 => self.shared.read_ledger(lane, merchant, &merchant.issuance).await,
             4..7 => self.shared.read_wallet(lane, merchant, customer, false).await,
             _ => self.shared.read_wallet(lane, merchant, customer, true).await,
-        }
+        };
     }
 
     /// Asks for what is another merchant's.
@@ -175,8 +178,8 @@ impl Client {
         let lane = self.lane(0);
         match self.random.random_range(0..4) {
             3 => self.look_at(merchant, stranger.id).await,
-            0 => self.shared.read_ledger(lane, merchant, &theirs.account).await,
-            1 => self.shared.read_wallet(lane, merchant, theirs, false).await,
+            0 => drop(self.shared.read_ledger(lane, merchant, &theirs.account).await),
+            1 => drop(self.shared.read_wallet(lane, merchant, theirs, false).await),
             _ => {
                 let post = moving(Kind::General, String::new(), &theirs.account, &own.account, 1);
                 let key = self.key();
@@ -253,7 +256,8 @@ impl Shared {
         apis.get(number.checked_rem(apis.len())?).cloned()
     }
 
-    /// Makes a call, again while its outcome is unknown, at most `tries` times, each time at another replica.
+    /// Makes a call, again while its outcome is unknown, at most `tries` times or as long as patience lasts, each time
+    /// at another replica.
     async fn insist<C, F>(
         &self,
         process: u32,
@@ -268,9 +272,10 @@ impl Shared {
         F: Future<Output = Outcome>,
     {
         let first = self.recorder.now();
+        let begun = Instant::now();
         let mut delay = Duration::from_millis(50);
         let mut outcome = Outcome::Unknown("never sent".to_owned());
-        for number in 1..=tries {
+        for number in 1_u32.. {
             let Some(api) = self.api(process.wrapping_add(number)) else {
                 break;
             };
@@ -287,7 +292,11 @@ impl Shared {
                     call(api),
                 )
                 .await;
-            if !matches!(outcome, Outcome::Unknown(_)) || number == tries {
+            let enough = match self.patience {
+                None => number >= tries,
+                Some(patience) => begun.elapsed().saturating_add(delay) >= patience,
+            };
+            if !matches!(outcome, Outcome::Unknown(_)) || enough {
                 break;
             }
             tokio::time::sleep(delay).await;
@@ -297,7 +306,14 @@ impl Shared {
     }
 
     /// Sends a write.
-    pub(crate) async fn send(&self, process: u32, merchant: &Merchant, key: String, post: Post, tries: u32) {
+    pub(crate) async fn send(
+        &self,
+        process: u32,
+        merchant: &Merchant,
+        key: String,
+        post: Post,
+        tries: u32,
+    ) -> Outcome {
         let request = Request::Post(post.clone());
         let (key, post) = (key.as_str(), &post);
         let call = |api: Arc<Api>| async move {
@@ -305,10 +321,10 @@ impl Shared {
             tokens.into_iter().for_each(|token| self.world.keep(token));
             outcome
         };
-        self.insist(process, merchant, key, &request, tries, call).await;
+        self.insist(process, merchant, key, &request, tries, call).await
     }
 
-    async fn read_ledger(&self, process: u32, merchant: &Merchant, account: &str) {
+    pub(crate) async fn read_ledger(&self, process: u32, merchant: &Merchant, account: &str) -> Outcome {
         let read = Request::Read(Read {
             account: account.to_owned(),
             from: Source::Ledger,
@@ -316,7 +332,7 @@ impl Shared {
         });
         let call =
             |api: Arc<Api>| async move { read_outcome(api.ledger_balance(merchant.id, account).await) };
-        self.insist(process, merchant, "", &read, TRIES, call).await;
+        self.insist(process, merchant, "", &read, TRIES, call).await
     }
 
     pub(crate) async fn read_wallet(
@@ -325,7 +341,7 @@ impl Shared {
         merchant: &Merchant,
         of: &Customer,
         with_token: bool,
-    ) {
+    ) -> Outcome {
         let token = if with_token {
             self.world.token(&of.account)
         } else {
@@ -341,7 +357,7 @@ impl Shared {
             let answer = api.wallet_balance(merchant.id, &of.wallet, &of.account, token);
             read_outcome(answer.await)
         };
-        self.insist(process, merchant, "", &read, TRIES, call).await;
+        self.insist(process, merchant, "", &read, TRIES, call).await
     }
 }
 

@@ -32,7 +32,7 @@ pub(crate) fn play(stage: &mut Stage<'_>, seed: u64) -> anyhow::Result<Outcomes>
         sleep(third)?;
         let old = room.fleets.first_mut().context("no old replica")?;
         let mut statuses = Vec::new();
-        for service in FLEET {
+        for service in FLEET.iter() {
             statuses.push((service, old.terminate(service.name)?));
             sleep(Duration::from_millis(500))?;
         }

@@ -19,9 +19,27 @@ use crate::{
 };
 
 const MERCHANTS: usize = 3;
-const CUSTOMERS: usize = 4;
 /// What the account without wallet holds at most.
 pub(crate) const CAP: i64 = 300;
+
+/// How many there are of each merchant, and what they are like.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Size {
+    pub(crate) customers: usize,
+    /// So many of them agree to messages.
+    pub(crate) told: usize,
+    /// Whether the first merchant's cards have a PIN, which takes its time to verify, on purpose.
+    pub(crate) pins: bool,
+}
+
+impl Size {
+    /// Few, so that their calls collide.
+    pub(crate) const SMALL: Self = Self {
+        customers: 4,
+        told: 4,
+        pins: true,
+    };
+}
 
 /// A customer's wallet and its account.
 #[derive(Debug)]
@@ -74,6 +92,7 @@ fn account(id: &str, merchant: String, role: Role) -> Account {
         min: matches!(role, Role::Customer | Role::GiftCard).then_some(0),
         max: None,
         email: None,
+        declines_messages: false,
     }
 }
 
@@ -125,7 +144,7 @@ async fn product(api: &Api, of: MerchantId, has_pin: bool) -> anyhow::Result<Str
 
 impl World {
     /// Opens everything. `run` sets its customers' addresses apart from other runs'.
-    pub(crate) async fn open(api: &Api, seed: u64, run: &str) -> anyhow::Result<Self> {
+    pub(crate) async fn open(api: &Api, seed: u64, run: &str, size: Size) -> anyhow::Result<Self> {
         let mut random = StdRng::seed_from_u64(seed);
         let mut world = Self {
             merchants: Vec::new(),
@@ -136,7 +155,9 @@ impl World {
         };
         for number in 0..MERCHANTS {
             let id = MerchantId::from_uuid(uuid::Builder::from_random_bytes(random.random()).into_uuid());
-            world.open_merchant(api, id, &format!("{run}-{number}")).await?;
+            world
+                .open_merchant(api, id, &format!("{run}-{number}"), size)
+                .await?;
         }
         Ok(world)
     }
@@ -170,20 +191,22 @@ impl World {
         }
     }
 
-    async fn open_merchant(&mut self, api: &Api, id: MerchantId, name: &str) -> anyhow::Result<()> {
+    async fn open_merchant(
+        &mut self,
+        api: &Api,
+        id: MerchantId,
+        name: &str,
+        size: Size,
+    ) -> anyhow::Result<()> {
         let opened = api.onboard(id, POINTS, time_zone(id)).await?;
-        let account = |account_id: &str, role, max, email| Account {
-            max,
-            email,
-            ..account(account_id, id.to_string(), role)
-        };
         self.accounts.extend(internal(id, &opened));
         let mut programme = programme(id);
         api.publish(id, &mut programme).await?;
-        let product = product(api, id, self.merchants.is_empty()).await?;
+        let product = product(api, id, size.pins && self.merchants.is_empty()).await?;
 
         let mut customers = Vec::new();
-        for number in 0..CUSTOMERS {
+        for number in 0..size.customers {
+            let messages_allowed = number < size.told;
             let email = format!("{name}-{number}@example.com");
             let message = wallet::CreateWalletRequest {
                 customer_reference: format!("customer-{number}"),
@@ -191,14 +214,17 @@ impl World {
                 contact: Some(wallet::Contact {
                     email: email.clone(),
                     language: if number % 2 == 0 { "fr" } else { "en" }.to_owned(),
-                    messages_allowed: true,
+                    messages_allowed,
                 }),
             };
             let request = api.request(id, &format!("wallet-{number}"), message)?;
             let answer = api.wallet.clone().create_wallet(request).await?.into_inner();
             let wallet = answer.wallet.context("an answer without wallet")?;
-            self.accounts
-                .push(account(&wallet.account_id, Role::Customer, None, Some(email)));
+            self.accounts.push(Account {
+                email: Some(email),
+                declines_messages: !messages_allowed,
+                ..account(&wallet.account_id, id.to_string(), Role::Customer)
+            });
             customers.push(Customer {
                 account: wallet.account_id,
                 wallet: wallet.wallet_id,
@@ -222,8 +248,10 @@ impl World {
             .account
             .context("an answer without account")?
             .account_id;
-        self.accounts
-            .push(account(&capped, Role::Customer, Some(CAP), None));
+        self.accounts.push(Account {
+            max: Some(CAP),
+            ..account(&capped, id.to_string(), Role::Customer)
+        });
         self.merchants.push(Merchant {
             id,
             issuance: opened.issuance_account_id,

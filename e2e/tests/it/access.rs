@@ -20,10 +20,10 @@ use crate::{
 };
 
 /// One rpc, and where it is.
-struct Rpc {
+pub(crate) struct Rpc {
     method: MethodDescriptor,
     access: Access,
-    service: Service,
+    pub(crate) service: Service,
 }
 
 impl Rpc {
@@ -33,7 +33,7 @@ impl Rpc {
     }
 
     /// Its REST form, if it has one: verb and path.
-    fn rest(&self) -> Option<(reqwest::Method, String)> {
+    pub(crate) fn rest(&self) -> Option<(reqwest::Method, String)> {
         let pool = self.method.parent_pool();
         let extension = pool.get_extension_by_name("google.api.http").unwrap();
         let options = self.method.options();
@@ -53,7 +53,7 @@ impl Rpc {
 }
 
 /// Every rpc of the fleet's services.
-fn rpcs(services: &[Service]) -> Vec<Rpc> {
+pub(crate) fn rpcs(services: &[Service]) -> Vec<Rpc> {
     let mut rpcs = Vec::new();
     for service in services {
         let package = format!("localplus.{}.v1", service.name);
@@ -314,7 +314,7 @@ fn the_fleets_clients_have_scopes_of_the_contract() {
         let kept = |scope: &String| PLATFORM_SCOPES.contains(&scope.as_str());
         assert!(rpc.access.scopes.iter().all(kept), "{}", rpc.name());
     }
-    for service in FLEET {
+    for service in FLEET.iter() {
         assert!(
             service.scopes.iter().all(|scope| known.contains(*scope)),
             "{service:?}"

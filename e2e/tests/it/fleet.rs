@@ -39,7 +39,7 @@ pub(crate) fn start(env: &[(&str, String)]) -> Own {
 }
 
 /// The folder above the tests' own: `target/debug`.
-fn binaries() -> PathBuf {
+pub(crate) fn binaries() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     test.parent().unwrap().parent().unwrap().to_owned()
 }

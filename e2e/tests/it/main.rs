@@ -12,6 +12,7 @@ mod accounts;
 mod first_earn;
 mod fleet;
 mod isolation;
+mod manifests;
 mod readme;
 mod sample;
 mod shop;

@@ -69,7 +69,7 @@ async fn one_trace_leads_to_the_mail_server_and_no_address_is_told() {
     let receiver = Receiver::start().await;
     let settings = Settings {
         service: "svc-notification",
-        version: "1",
+        version: "1".to_owned(),
         log_format: LogFormat::Json,
         log_filter: "info".to_owned(),
         otlp_endpoint: Some(receiver.endpoint()),

@@ -78,9 +78,14 @@ fn notifications(index: &Index<'_>, report: &mut Report) {
     for transaction in index.transactions.values() {
         let caused = by_transaction.remove(transaction.id.as_str()).unwrap_or_default();
         let customer = told_to(|id| index.accounts.get(id).copied(), transaction);
+        let holder = customer.and_then(|id| index.accounts.get(id));
+        let right = match holder {
+            Some(account) if account.declines_messages => "SUPPRESSED",
+            _ => "SENT",
+        };
         let text = match (customer, caused.as_slice()) {
             (None, []) => continue,
-            (Some(customer), [one]) if one.account == customer && one.status == "SENT" => continue,
+            (Some(customer), [one]) if one.account == customer && one.status == right => continue,
             (Some(_), [one]) => format!(
                 "{} of {} is {} about {}",
                 one.id, transaction.id, one.status, one.account

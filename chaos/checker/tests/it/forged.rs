@@ -354,6 +354,7 @@ const FORGERIES: &[Forgery] = &[
     (Rule::WalletEqualsLedger, views::a_wallet_that_is_behind),
     (Rule::OneNotification, views::two_notifications_of_one_earn),
     (Rule::OneNotification, views::a_notification_that_was_not_sent),
+    (Rule::OneNotification, views::a_message_to_who_declines_them),
     (Rule::OneMail, views::two_different_mails_of_one_notification),
     (Rule::OneMail, views::a_mail_to_somebody_else),
     (

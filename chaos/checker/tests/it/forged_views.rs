@@ -79,6 +79,14 @@ pub(crate) fn a_notification_that_was_not_sent() -> History {
     history
 }
 
+pub(crate) fn a_message_to_who_declines_them() -> History {
+    let mut history = base().finish();
+    let told = history.notifications[0].account.clone();
+    let told = history.accounts.iter_mut().find(|one| one.id == told);
+    told.unwrap().declines_messages = true;
+    history
+}
+
 pub(crate) fn two_different_mails_of_one_notification() -> History {
     let mut history = base().finish();
     let mut mail = history.mails[0].clone();

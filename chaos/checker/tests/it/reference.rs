@@ -40,6 +40,7 @@ pub(crate) fn account(id: &str, merchant: &str, role: Role) -> Account {
         min: matches!(role, Role::Customer | Role::GiftCard).then_some(0),
         max: None,
         email: None,
+        declines_messages: false,
     }
 }
 
@@ -65,6 +66,7 @@ impl Fleet {
                 let email = Some(format!("{id}@example.com"));
                 history.accounts.push(Account {
                     email,
+                    declines_messages: id == CUSTOMERS[1],
                     ..account(id, merchant, Role::Customer)
                 });
             }
@@ -262,7 +264,11 @@ impl Fleet {
                     id: format!("ntf_{}", transaction.id),
                     transaction: transaction.id.clone(),
                     account: customer.id.clone(),
-                    status: "SENT".to_owned(),
+                    status: if customer.declines_messages {
+                        "SUPPRESSED".to_owned()
+                    } else {
+                        "SENT".to_owned()
+                    },
                 };
                 let mail = Mail {
                     to: customer.email.clone().unwrap(),
@@ -270,7 +276,8 @@ impl Fleet {
                     transaction: transaction.id.clone(),
                 };
                 // As often as it was tried.
-                for _ in 0..=(transaction.entries[0].amount % 2) {
+                let tries = (!customer.declines_messages).then_some(1 + transaction.entries[0].amount % 2);
+                for _ in 0..tries.unwrap_or(0) {
                     self.history.mails.push(mail.clone());
                 }
                 self.history.notifications.push(notification);

@@ -285,7 +285,7 @@ impl Shared {
     }
 
     /// Looks at a card.
-    pub(crate) async fn look(&self, process: u32, merchant: &Merchant, look: &Look) {
+    pub(crate) async fn look(&self, process: u32, merchant: &Merchant, look: &Look) -> Outcome {
         let request = Request::Look(look.clone());
         let call = |api: Arc<Api>| async move {
             let seen = if look.authorize {
@@ -298,7 +298,7 @@ impl Shared {
             };
             seen.map_or_else(|status| outcome_of(&status), Outcome::Card)
         };
-        self.insist(process, merchant, "", &request, TRIES, call).await;
+        self.insist(process, merchant, "", &request, TRIES, call).await
     }
 }
 

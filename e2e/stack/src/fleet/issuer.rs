@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::{CLIENT_SECRET, Plan, Service};
+use super::{CLIENT_SECRET, FLEET, Plan, Service};
 use crate::process::{Process, Spec};
 use crate::{http, ports};
 
@@ -66,22 +66,26 @@ pub(super) fn service_env(service: &Service, plan: &Plan) -> Vec<(String, String
         .collect()
 }
 
+/// What the issuer of a fleet elsewhere gets as `ISSUER_CLIENTS`: everybody who may ask it, each with this secret.
+#[must_use]
+pub fn issuer_clients(secret: &str) -> Value {
+    clients(&FLEET, secret)
+}
+
 /// Each service that calls others with what it calls; a merchant's till, which names its merchant when it asks;
 /// an operator of the platform.
-fn clients(plan: &Plan) -> Value {
+fn clients(services: &[Service], secret: &str) -> Value {
     let for_merchants = |scopes: &[&'static str]| [scopes, &[ACT_FOR_MERCHANTS]].concat();
     let everything = [MERCHANT_SCOPES.as_slice(), &PLATFORM_SCOPES].concat();
     let mut clients = Map::new();
-    for service in plan.services.iter().filter(|service| !service.scopes.is_empty()) {
+    for service in services.iter().filter(|service| !service.scopes.is_empty()) {
         let name = service.binary();
         let scopes = for_merchants(service.scopes);
-        let client = json!({"secret": CLIENT_SECRET, "sub": name, "scopes": scopes});
+        let client = json!({"secret": secret, "sub": name, "scopes": scopes});
         clients.insert(name, client);
     }
-    let till =
-        json!({"secret": CLIENT_SECRET, "sub": "till-1", "scopes": MERCHANT_SCOPES, "any_merchant": true});
-    let operator =
-        json!({"secret": CLIENT_SECRET, "sub": "operator-1", "scopes": for_merchants(&everything)});
+    let till = json!({"secret": secret, "sub": "till-1", "scopes": MERCHANT_SCOPES, "any_merchant": true});
+    let operator = json!({"secret": secret, "sub": "operator-1", "scopes": for_merchants(&everything)});
     clients.insert("till".to_owned(), till);
     clients.insert("operator".to_owned(), operator);
     Value::Object(clients)
@@ -96,7 +100,10 @@ pub(super) fn start(plan: &Plan, binaries: &Path, folder: &Path) -> anyhow::Resu
         ("ISSUER_URL", plan.issuer_url()),
         ("ISSUER_FOLDER", folder.join(BINARY).display().to_string()),
         ("ISSUER_AUDIENCE", AUDIENCE.to_owned()),
-        ("ISSUER_CLIENTS", clients(plan).to_string()),
+        (
+            "ISSUER_CLIENTS",
+            clients(&plan.services, CLIENT_SECRET).to_string(),
+        ),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .to_vec();
@@ -113,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_service_has_the_scopes_of_its_calls_and_acts_for_merchants() {
-        let clients = clients(&Plan::default());
+        let clients = issuer_clients(CLIENT_SECRET);
         let scopes = |client: &str| clients[client]["scopes"].clone();
         assert_eq!(
             scopes("svc-notification"),

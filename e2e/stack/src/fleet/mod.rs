@@ -1,7 +1,6 @@
-//! Our services as processes: the one table of them, the environment each gets, the issuer of their tokens, and
-//! their start on fixed ports.
+//! Our services as processes: the environment each gets, the issuer of their tokens, and their start on fixed ports.
 //!
-//! A new service is one line in [`FLEET`].
+//! Which there are stands in `k8s/fleet.yaml`: see [`FLEET`].
 
 mod issuer;
 mod plan;
@@ -17,7 +16,7 @@ use crate::process::{Process, Spec};
 use crate::progress::{self, Progress};
 use crate::{Addresses, command, http, pidfile, ports};
 
-pub use issuer::{MERCHANT_SCOPES, PLATFORM_SCOPES};
+pub use issuer::{MERCHANT_SCOPES, PLATFORM_SCOPES, issuer_clients};
 pub use plan::Plan;
 pub use service::{FLEET, Service};
 
@@ -62,7 +61,7 @@ impl Fleet {
     /// When a port is busy: names the port, the service it belongs to, and who has it.
     pub fn require_ports(stack_folder: &Path) -> anyhow::Result<()> {
         let mut used = vec![(issuer::BINARY.to_owned(), "HTTP", issuer::PORT)];
-        for service in FLEET {
+        for service in FLEET.iter() {
             used.push((service.binary(), "gRPC", service.grpc_port));
             used.push((service.binary(), "HTTP", service.http_port));
         }

@@ -1,4 +1,6 @@
-//! The one table of our services, and the environment each gets.
+//! Our services, and the environment each gets.
+
+use std::sync::LazyLock;
 
 use anyhow::anyhow;
 
@@ -18,82 +20,37 @@ pub struct Service {
     pub schema: &'static str,
     /// What it may do at other services, for the merchants it acts for: the scopes of what it calls.
     pub scopes: &'static [&'static str],
-    /// Its own settings that are the same on every machine.
+    /// Its settings that are the same on every machine, and what stands for its secrets here.
     pub settings: &'static [(&'static str, &'static str)],
 }
 
-/// All services.
-pub const FLEET: [Service; 6] = [
-    Service {
-        name: "ledger",
-        grpc_port: 7101,
-        http_port: 7201,
-        schema: "ledger",
-        scopes: &[],
-        settings: &[],
-    },
-    Service {
-        name: "wallet",
-        grpc_port: 7102,
-        http_port: 7202,
-        schema: "wallet",
-        // svc-ledger: CreateAccount, GetBalance
-        scopes: &["ledger.accounts.write", "ledger.accounts.read"],
-        settings: &[],
-    },
-    Service {
-        name: "merchant",
-        grpc_port: 7103,
-        http_port: 7203,
-        schema: "merchant",
-        // svc-ledger: CreateAsset, GetAsset, CreateAccount, GetBalance, CreateTransaction; svc-wallet: GetWallet;
-        // svc-giftcard: AuthorizeRedemption
-        scopes: &[
-            "ledger.accounts.write",
-            "ledger.accounts.read",
-            "ledger.transactions.write",
-            "wallet.wallets.read",
-            "giftcard.cards.redeem",
-        ],
-        settings: &[],
-    },
-    Service {
-        name: "giftcard",
-        grpc_port: 7104,
-        http_port: 7204,
-        schema: "giftcard",
-        // svc-ledger: CreateAccount, GetBalance, CreateTransaction; svc-merchant: GetMerchant
-        scopes: &[
-            "ledger.accounts.write",
-            "ledger.accounts.read",
-            "ledger.transactions.write",
-            "merchant.merchant.read",
-        ],
-        settings: &[
-            ("CARD_CODE_KEY", "bG9jYWxwbHVzLWRldi1jYXJkLWNvZGUta2V5LTAwMDE="),
-            ("CARD_SECRET_KEY", "bG9jYWxwbHVzLWRldi1jYXJkLXNlY3JldC1rZXktMDE="),
-        ],
-    },
-    Service {
-        name: "notification",
-        grpc_port: 7105,
-        http_port: 7205,
-        schema: "notification",
-        // svc-wallet: GetContact
-        scopes: &["wallet.contacts.read"],
-        settings: &[("MAIL_FROM", "Local-Plus <points@localplus.example>")],
-    },
-    Service {
-        name: "analytics",
-        grpc_port: 7106,
-        http_port: 7206,
-        schema: "analytics",
-        scopes: &[],
-        settings: &[],
-    },
-];
+/// All services, as `k8s/fleet.yaml` describes them for every place where they run.
+pub static FLEET: LazyLock<Vec<Service>> = LazyLock::new(|| {
+    lp_fleet::fleet()
+        .services
+        .iter()
+        .map(Service::described)
+        .collect()
+});
 
 impl Service {
+    /// Kept for the rest of the process, as the description itself is.
+    fn described(service: &'static lp_fleet::Service) -> Self {
+        let scopes = lp_fleet::contract::scopes(service).into_iter();
+        let config = lp_fleet::fleet().config.iter().chain(&service.config);
+        let config = config.map(|(name, value)| (name.as_str(), value.as_str()));
+        let secrets = service.secrets.iter();
+        let secrets = secrets.map(|secret| (secret.variable.as_str(), secret.laptop.as_str()));
+        Self {
+            name: &service.name,
+            grpc_port: service.ports.grpc,
+            http_port: service.ports.http,
+            schema: service.schema(),
+            scopes: scopes.map(|scope| &*scope.leak()).collect::<Vec<_>>().leak(),
+            settings: config.chain(secrets).collect::<Vec<_>>().leak(),
+        }
+    }
+
     /// The name of its program and package.
     #[must_use]
     pub fn binary(&self) -> String {
@@ -148,7 +105,6 @@ impl Service {
             ("KAFKA_BROKERS".to_owned(), addresses.kafka_brokers.clone()),
             ("VALKEY_URL".to_owned(), addresses.valkey_url.clone()),
             ("SMTP_URL".to_owned(), addresses.smtp_url.clone()),
-            ("LOG_FORMAT".to_owned(), "json".to_owned()),
         ];
         let own = self.settings.iter();
         env.extend(own.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
@@ -251,7 +207,7 @@ mod tests {
 
     #[test]
     fn each_command_gets_the_roles_it_needs_and_no_more() {
-        let [ledger, ..] = FLEET;
+        let ledger = FLEET.first().unwrap();
         let serve = ledger.serve_env(&Plan::default(), &addresses()).unwrap();
         assert_eq!(
             value(&serve, "DATABASE_URL"),
@@ -274,14 +230,14 @@ mod tests {
     }
 
     #[test]
-    fn no_two_services_share_a_port() {
-        let mut ports: Vec<u16> = FLEET
-            .iter()
-            .flat_map(|service| [service.grpc_port, service.http_port])
-            .collect();
-        ports.sort_unstable();
-        let all = ports.len();
-        ports.dedup();
-        assert_eq!(ports.len(), all);
+    fn a_service_gets_its_settings_and_what_stands_for_its_secrets() {
+        let env = |name| {
+            let service = FLEET.iter().find(|service| service.name == name).unwrap();
+            service.serve_env(&Plan::default(), &addresses()).unwrap()
+        };
+        assert_eq!(value(&env("ledger"), "LOG_FORMAT"), "json");
+        assert!(value(&env("notification"), "MAIL_FROM").contains("@localplus.example"));
+        assert!(!value(&env("giftcard"), "CARD_CODE_KEY").is_empty());
+        assert_eq!(value(&env("ledger"), "CARD_CODE_KEY"), "");
     }
 }

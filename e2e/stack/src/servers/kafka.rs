@@ -17,6 +17,9 @@ use crate::{command, http, interrupt, ports, tools};
 
 /// Any 16 bytes in base64; fixed, since each stack has one cluster.
 const CLUSTER_ID: &str = "bG9jYWxwbHVzLXN0YWNrLg";
+/// The node's log4j2 settings: everything of interest, on standard output.
+pub const KAFKA_LOGGING: &str = include_str!("../../assets/kafka-log4j2.properties");
+
 const START_LIMIT: Duration = Duration::from_mins(2);
 const ARCHIVE: &str = "classes.jsa";
 
@@ -67,8 +70,15 @@ fn node(setup: &Setup<'_>, kafka: &Kafka, folder: &Path, archive: Option<Use<'_>
     let data = folder.join("data");
     let settings = folder.join("server.properties");
     let logging = folder.join("log4j2.properties");
-    std::fs::write(&settings, properties(setup.ports, setup.durability, &data))?;
-    std::fs::write(&logging, include_str!("../../assets/kafka-log4j2.properties"))?;
+    let broker = ports::loopback(setup.ports.0).to_string();
+    let controller = ports::loopback(setup.ports.1).to_string();
+    let addresses = KafkaAddresses {
+        listens: &broker,
+        advertised: &broker,
+        controller: &controller,
+    };
+    std::fs::write(&settings, kafka_properties(addresses, setup.durability, &data))?;
+    std::fs::write(&logging, KAFKA_LOGGING)?;
 
     let mut java: Vec<OsString> = [
         "-Xms64m",
@@ -130,10 +140,26 @@ fn says_started(log: &Path) -> bool {
         .any(|line| line.contains("Kafka Server started"))
 }
 
-/// The settings of the node. The quorum is named statically so that it may move to another port between starts.
-fn properties((broker, controller): (u16, u16), durability: Durability, data: &Path) -> String {
-    let broker = ports::loopback(broker);
-    let controller = ports::loopback(controller);
+/// Where a node is found, each `host:port`.
+#[derive(Debug, Clone, Copy)]
+pub struct KafkaAddresses<'a> {
+    /// Where it takes connections.
+    pub listens: &'a str,
+    /// Where it tells clients to find it.
+    pub advertised: &'a str,
+    /// Where its controller is, for itself alone.
+    pub controller: &'a str,
+}
+
+/// The settings of a node that is broker and controller (`server.properties`). The quorum is named statically so that
+/// it may move to another port between starts.
+#[must_use]
+pub fn kafka_properties(addresses: KafkaAddresses<'_>, durability: Durability, data: &Path) -> String {
+    let KafkaAddresses {
+        listens,
+        advertised,
+        controller,
+    } = addresses;
     let data = data.display();
     // Kafka acknowledges before it flushes and relies on replicas; a single node that must not forget flushes.
     let flush = if durability == Durability::Full {
@@ -146,8 +172,8 @@ fn properties((broker, controller): (u16, u16), durability: Durability, data: &P
          node.id=1\n\
          controller.quorum.voters=1@{controller}\n\
          controller.listener.names=CONTROLLER\n\
-         listeners=PLAINTEXT://{broker},CONTROLLER://{controller}\n\
-         advertised.listeners=PLAINTEXT://{broker}\n\
+         listeners=PLAINTEXT://{listens},CONTROLLER://{controller}\n\
+         advertised.listeners=PLAINTEXT://{advertised}\n\
          listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
          log.dirs={data}\n\
          auto.create.topics.enable=false\n\

@@ -5,6 +5,8 @@ mod mail;
 mod postgres;
 mod valkey;
 
+pub use kafka::{KAFKA_LOGGING, KafkaAddresses, kafka_properties};
+
 use std::path::PathBuf;
 use std::time::Duration;
 

@@ -125,7 +125,7 @@ async fn serve<S: Service>(config: S::Config) -> anyhow::Result<()> {
     let common = S::common(&config).clone();
     let telemetry = lp_telemetry::init(&Settings {
         service: S::NAME,
-        version: env!("CARGO_PKG_VERSION"),
+        version: common.telemetry.localplus_release.clone(),
         log_format: common.telemetry.log_format,
         log_filter: common.telemetry.log_filter.clone(),
         otlp_endpoint: common.telemetry.otel_exporter_otlp_endpoint.clone(),

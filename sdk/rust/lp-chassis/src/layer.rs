@@ -63,6 +63,9 @@ impl RequestLayer {
         ambient: Ambient,
         metrics: &Metrics,
     ) -> Self {
+        let in_flight = metrics.gauge("rpc_in_flight", "Requests under way");
+        // From the start: an autoscaler takes a pod without the metric for one that it knows nothing of.
+        in_flight.add(0, &[]);
         Self(Arc::new(Shared {
             room: Semaphore::new(policy.max_in_flight),
             pool,
@@ -71,7 +74,7 @@ impl RequestLayer {
             ambient,
             requests: metrics.counter("rpc_requests", "Requests answered, by rpc and gRPC code"),
             seconds: metrics.histogram("rpc_seconds", "Time to answer, by rpc", lp_telemetry::SECONDS),
-            in_flight: metrics.gauge("rpc_in_flight", "Requests under way"),
+            in_flight,
         }))
     }
 }

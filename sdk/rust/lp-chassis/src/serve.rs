@@ -8,7 +8,7 @@ use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::{
-    Router,
+    Json, Router,
     extract::{Request, State},
     http::{HeaderValue, StatusCode},
     middleware::Next,
@@ -97,7 +97,7 @@ impl App {
 pub struct Running {
     /// Where gRPC is served.
     pub grpc: SocketAddr,
-    /// Where REST, /metrics and /healthz are served.
+    /// Where REST, /metrics, /version and /healthz are served.
     pub http: SocketAddr,
     stop: CancellationToken,
     ended: Pin<Box<tokio::task::JoinHandle<anyhow::Result<()>>>>,
@@ -183,8 +183,15 @@ pub async fn start(
             ),
         ],
     })?;
+    let release = &common.telemetry.localplus_release;
+    let build_info = chassis
+        .metrics
+        .gauge("build_info", "1, with the release that runs");
+    build_info.set(1, &[("release", release)]);
+    let version = Json(serde_json::json!({ "service": name, "release": release }));
     let http_router = Router::new()
         .route("/metrics", get(metrics))
+        .route("/version", get(async || version))
         .route("/healthz/live", get(|| async { StatusCode::OK }))
         .route("/healthz/ready", get(ready))
         .with_state(health.clone())

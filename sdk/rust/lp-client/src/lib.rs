@@ -1,7 +1,8 @@
-//! Calling a service of the fleet: the channel with our own token, the headers that say for whom and until
-//! when, and the kinds of failure after which the same call is made again.
+//! Calling a service of the fleet: the channel with our own token, over all addresses that the service's name has, the
+//! headers that say for whom and until when, and the kinds of failure after which the same call is made again.
 //!
-//! Start with [`channel`] and [`Outgoing`].
+//! Start with [`channel`] and [`Outgoing`]; then `balance.rs` (which address takes the next request) and
+//! `connection.rs` (one address).
 //!
 //! ```no_run
 //! # fn example(config: lp_config::Client, url: &url::Url, ambient: lp_types::time::Ambient) -> anyhow::Result<()> {
@@ -18,12 +19,20 @@
 //! Invariants and the tests that hold them:
 //! - only UNAVAILABLE and a broken connection are tried again, with jitter, and UNAUTHENTICATED once, never past the deadline: `tests`;
 //! - every request has the token of its moment, and one that is refused is renewed: `tests/channel.rs`;
-//! - a service that fails is left alone for a moment: `tests/channel.rs`, `channel::tests`, and `lp-breaker`;
+//! - a service that fails is left alone for a moment: `tests/breaker.rs`, `channel::tests`, and `lp-breaker`;
+//! - requests, not connections, are spread over all addresses; one that appears gets requests within moments, one that
+//!   is gone, ends, does not listen or does not speak gets none and fails no call: `tests/balance.rs`;
+//! - a call that is made again goes to another address, if there is one: `tests/balance.rs`;
+//! - `https` is spoken with the certificate checked, and other schemes are refused before anything is sent:
+//!   `connection::tests`;
 //! - a deadline that passed is DEADLINE_EXCEEDED, whoever noticed: `tests`, `tests/channel.rs`;
 //! - the trace and the deadline go along: `tests`.
 
 mod asking;
+mod balance;
 mod channel;
+mod connection;
+mod resolve;
 
 use std::{
     future::Future,
@@ -39,7 +48,9 @@ use tonic::{
 };
 
 pub use asking::{Asking, failed, reason};
-pub use channel::{Channel, channel};
+pub use channel::{Channel, channel, channel_through};
+pub use connection::InvalidUrl;
+pub use resolve::Resolve;
 
 /// A call that is about to be made.
 #[derive(Debug, Clone)]
@@ -72,8 +83,9 @@ impl Outgoing<'_> {
     }
 
     /// Makes a call that is safe to make twice: a read, or a write with a key. Tries again after
-    /// UNAVAILABLE and where the connection broke, for half of the time that is left, and once after UNAUTHENTICATED: the token that was refused is
-    /// given up by its [`Channel`], and the next one may do.
+    /// UNAVAILABLE and where the connection broke, for half of the time that is left, at another address as far as its
+    /// [`Channel`] knows one; and once after UNAUTHENTICATED: the token that was refused is given up by the channel, and
+    /// the next one may do.
     ///
     /// # Errors
     /// The last status; UNAVAILABLE where the connection broke, DEADLINE_EXCEEDED where it was too late.

@@ -36,7 +36,7 @@ pub struct Serve {
     /// Address for gRPC, host:port.
     #[arg(long, env = "GRPC_ADDR")]
     pub grpc_addr: SocketAddr,
-    /// Address for REST, /metrics and /healthz, host:port.
+    /// Address for REST, /metrics, /version and /healthz, host:port.
     #[arg(long, env = "HTTP_ADDR")]
     pub http_addr: SocketAddr,
     /// Requests under way at once; one more is refused with OVERLOADED.
@@ -110,6 +110,9 @@ pub struct Telemetry {
     /// Where traces, metrics and logs go over OTLP/gRPC; absent: nowhere.
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
     pub otel_exporter_otlp_endpoint: Option<String>,
+    /// What runs: the release that the image was made of.
+    #[arg(long, env = "LOCALPLUS_RELEASE", default_value = "dev", value_parser = NonEmptyStringValueParser::new())]
+    pub localplus_release: String,
 }
 
 /// The service's own schema, under the role that serves.

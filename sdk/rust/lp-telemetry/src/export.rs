@@ -80,7 +80,7 @@ impl Exporters {
 fn resource(settings: &Settings) -> Resource {
     Resource::builder()
         .with_service_name(settings.service)
-        .with_attribute(KeyValue::new("service.version", settings.version))
+        .with_attribute(KeyValue::new("service.version", settings.version.clone()))
         .build()
 }
 

@@ -134,7 +134,7 @@ where
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let lines = match settings.log_format {
         LogFormat::Json => lines
-            .event_format(JsonLine { service: settings.service, version: settings.version })
+            .event_format(JsonLine { service: settings.service, version: settings.version.clone() })
             // The fields of spans go to traces; they need not be formatted here.
             .fmt_fields(debug_fn(|_, _, _| Ok(())))
             .boxed(),

@@ -31,7 +31,7 @@ const RESERVED: [&str; 7] = [
 
 pub(crate) struct JsonLine {
     pub(crate) service: &'static str,
-    pub(crate) version: &'static str,
+    pub(crate) version: String,
 }
 
 impl<S, N> FormatEvent<S, N> for JsonLine
@@ -55,7 +55,7 @@ where
         line.put("timestamp", timestamp);
         line.put("level", event.metadata().level().as_str());
         line.put("service", self.service);
-        line.put("version", self.version);
+        line.put("version", self.version.as_str());
         line.put("target", target);
         line.put("message", fields.message);
         line.0.push_str(&fields.others.0);

@@ -5,8 +5,8 @@ use lp_config::LogFormat;
 pub struct Settings {
     /// The service's name, `svc-ledger`.
     pub service: &'static str,
-    /// The service's version.
-    pub version: &'static str,
+    /// What runs: the release, as `service.version` and in each log line.
+    pub version: String,
     /// How a log line looks on standard output.
     pub log_format: LogFormat,
     /// Which events are logged, in `tracing_subscriber::EnvFilter`'s words: `info,sqlx=warn`.

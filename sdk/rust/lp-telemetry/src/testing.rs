@@ -15,7 +15,7 @@ use crate::{Settings, Telemetry, init::build_subscriber};
 pub(crate) fn settings() -> Settings {
     Settings {
         service: "svc-test",
-        version: "1.2.3",
+        version: "1.2.3".to_owned(),
         log_format: LogFormat::Json,
         log_filter: "info".to_owned(),
         otlp_endpoint: None,

@@ -47,6 +47,7 @@ pub fn settings(database: Database, kafka: Kafka) -> Common {
             log_format: LogFormat::Json,
             log_filter: "info".to_owned(),
             otel_exporter_otlp_endpoint: None,
+            localplus_release: "dev".to_owned(),
         },
         database,
         kafka,

@@ -11,7 +11,7 @@ async fn traces_logs_and_metrics_arrive() {
     let receiver = Receiver::start().await;
     let settings = Settings {
         service: "svc-test",
-        version: "1.2.3",
+        version: "1.2.3".to_owned(),
         log_format: LogFormat::Json,
         // The exporter's own transport would log to no end here, if it were sent.
         log_filter: "info,h2=debug,hyper=debug,tonic=debug".to_owned(),

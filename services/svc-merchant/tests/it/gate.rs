@@ -18,7 +18,7 @@ pub enum Way {
     Open,
     /// Nothing: connections end, and nobody listens for new ones.
     Shut,
-    /// Questions do, answers wait.
+    /// Questions do, answers wait. A server still greets who connects: nobody asks one that never spoke.
     Mute,
 }
 
@@ -88,13 +88,17 @@ async fn pass(client: TcpStream, target: SocketAddr, mut way: watch::Receiver<Wa
 
 async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut way: Option<watch::Receiver<Way>>) {
     let mut buffer = vec![0; 16 * 1024];
+    let mut greeted = false;
     loop {
         let Ok(length @ 1..) = from.read(&mut buffer).await else {
             return;
         };
-        if let Some(way) = &mut way {
+        if let Some(way) = &mut way
+            && greeted
+        {
             let _ = way.wait_for(|way| *way != Way::Mute).await;
         }
+        greeted = true;
         if to.write_all(&buffer[..length]).await.is_err() {
             return;
         }

@@ -97,6 +97,25 @@ async fn requests_are_measured_by_rpc_and_outcome() {
 }
 
 #[tokio::test]
+async fn who_runs_is_told_to_anybody() {
+    let release = "2026.11.1-g0123abc";
+    let instance = Instance::start_with(
+        |common| release.clone_into(&mut common.telemetry.localplus_release),
+        |app| app,
+    )
+    .await;
+    let (status, page) = instance.page("/version").await;
+    assert_eq!(status, 200);
+    let told: serde_json::Value = serde_json::from_str(&page).unwrap();
+    assert_eq!(
+        told,
+        serde_json::json!({ "service": "svc-stub", "release": release })
+    );
+    let line = format!("build_info{{release=\"{release}\"}} 1\n");
+    assert!(instance.measured(&line), "{line}");
+}
+
+#[tokio::test]
 async fn an_address_that_is_taken_is_named() {
     let instance = Instance::start().await;
     let taken = instance.running.grpc;
