@@ -10,6 +10,14 @@ use anyhow::{Context as _, bail, ensure};
 /// The branch that `dev` follows.
 pub(crate) const BRANCH: &str = "main";
 
+/// Who a proof's commits are by.
+const WHO: [&str; 4] = [
+    "-c",
+    "user.name=Local-Plus delivery",
+    "-c",
+    "user.email=delivery@localplus.example",
+];
+
 /// A work tree, and where its commits are pushed.
 pub(crate) struct Repository {
     pub(crate) folder: PathBuf,
@@ -60,30 +68,18 @@ impl Repository {
     /// Commits everything, and says which commit that is.
     pub(crate) fn commit(&self, message: &str) -> anyhow::Result<String> {
         git(&self.folder, &["add", "--all"])?;
-        let who = [
-            "-c",
-            "user.name=Local-Plus delivery",
-            "-c",
-            "user.email=delivery@localplus.example",
-        ];
         git(
             &self.folder,
-            &[&who[..], &["commit", "--quiet", "--message", message]].concat(),
+            &[&WHO[..], &["commit", "--quiet", "--message", message]].concat(),
         )?;
         self.head()
     }
 
     /// Takes a commit back by a new one.
     pub(crate) fn revert(&self, commit: &str) -> anyhow::Result<String> {
-        let who = [
-            "-c",
-            "user.name=Local-Plus delivery",
-            "-c",
-            "user.email=delivery@localplus.example",
-        ];
         git(
             &self.folder,
-            &[&who[..], &["revert", "--no-edit", commit]].concat(),
+            &[&WHO[..], &["revert", "--no-edit", commit]].concat(),
         )?;
         self.head()
     }
