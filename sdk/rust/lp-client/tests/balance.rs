@@ -409,6 +409,23 @@ async fn when_all_are_gone_it_is_told_at_once_and_found_again() {
 }
 
 #[tokio::test]
+async fn the_first_call_after_a_service_is_back_passes() {
+    let [one, _, _] = listeners().await;
+    let address = one.local_addr().unwrap();
+    let mut one = Replica::serve(one, Counting::default());
+    let channel = open(&Addresses::of(&[address])).await;
+    warm(&channel, &[&one]).await;
+    one.end().await;
+    while call(&channel).await.is_ok() {}
+    // Until the pauses between two tries are long: it is still known as failed when it is back.
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    assert_eq!(call(&channel).await.unwrap_err().code(), Code::Unavailable);
+
+    let _back = Replica::serve(TcpListener::bind(address).await.unwrap(), Counting::default());
+    call(&channel).await.unwrap();
+}
+
+#[tokio::test]
 async fn without_any_address_calls_fail_at_once() {
     let channel = open(&Addresses::default()).await;
     let begun = Instant::now();
