@@ -52,25 +52,33 @@ struct Shared {
     turn: AtomicUsize,
     /// A connection broke, or none can be made: the addresses may be others now.
     look: Notify,
-    /// Somebody called, and no address was there.
-    wanted: Notify,
+    /// How often somebody called and no address was there. Keepers that are busy then see it afterwards.
+    wanted: watch::Sender<u64>,
     jitter: Jitter,
 }
 
 #[derive(Debug, Default)]
 struct State {
     ways: BTreeMap<SocketAddr, Way>,
-    /// How the last look at the addresses ended; none before the first one did.
-    looked: Option<Result<(), String>>,
+    /// Looks at the addresses that have ended, and why the last one failed.
+    looks: u64,
+    no_look: Option<String>,
 }
 
+#[derive(Debug, Default)]
+struct Way {
+    ready: Option<Arc<Connection>>,
+    /// Tries to connect that failed, and why the last one did.
+    failures: u64,
+    why: String,
+}
+
+/// What had failed when a caller came. It is told of what failed after that: callers that come later take nothing away
+/// from those who wait, however many they are.
 #[derive(Debug)]
-enum Way {
-    /// For the first time, anew after it was there, or because somebody waits for it.
-    Connecting,
-    Ready(Arc<Connection>),
-    /// It is tried again, and nobody waits for it.
-    Failed(String),
+struct Since {
+    looks: u64,
+    failures: BTreeMap<SocketAddr, u64>,
 }
 
 impl Balance {
@@ -83,7 +91,7 @@ impl Balance {
                 state: watch::Sender::default(),
                 turn: AtomicUsize::new(0),
                 look: Notify::new(),
-                wanted: Notify::new(),
+                wanted: watch::Sender::default(),
                 jitter,
             }),
             keeping: OnceLock::new(),
@@ -105,25 +113,25 @@ impl Balance {
             .get_or_init(|| tokio::spawn(keep(Arc::clone(&self.shared))).abort_handle());
         let turn = self.shared.turn.fetch_add(1, Ordering::Relaxed);
         let mut state = self.shared.state.subscribe();
-        let mut tried_again = false;
+        let mut since = None;
         loop {
-            let hopeless = {
+            {
                 let state = state.borrow_and_update();
                 if let Some(connection) = state.choose(turn, Instant::now()) {
                     return Ok(connection);
                 }
-                state.hopeless().map(ToOwned::to_owned)
-            };
-            if let Some(why) = hopeless {
-                if tried_again {
+                // What is known is as old as the last pause: the service may have come back since.
+                let since = since.get_or_insert_with(|| {
+                    self.shared
+                        .wanted
+                        .send_modify(|wanted| *wanted = wanted.wrapping_add(1));
+                    self.shared.look.notify_one();
+                    state.now()
+                });
+                if let Some(why) = state.hopeless(since) {
                     tracing::debug!(service = ?self.shared.target, why, "no address answers");
                     return Err(Status::unavailable("no address of the service answers"));
                 }
-                // What is known is as old as the last pause: the service may have come back since.
-                tried_again = true;
-                self.shared.state.send_modify(State::hope);
-                self.shared.wanted.notify_waiters();
-                self.shared.look.notify_one();
             }
             if state.changed().await.is_err() {
                 return Err(Status::unavailable("the channel was closed"));
@@ -151,10 +159,8 @@ impl Drop for Balance {
 
 impl State {
     fn ready(&self) -> impl Iterator<Item = &Arc<Connection>> {
-        self.ways.values().filter_map(|way| match way {
-            Way::Ready(connection) if !connection.is_closed() => Some(connection),
-            _ => None,
-        })
+        let ready = self.ways.values().filter_map(|way| way.ready.as_ref());
+        ready.filter(|connection| !connection.is_closed())
     }
 
     fn choose(&self, turn: usize, now: Instant) -> Option<Arc<Connection>> {
@@ -167,32 +173,25 @@ impl State {
         Some(Arc::clone(chosen))
     }
 
-    /// Somebody waits for the next look and the next tries.
-    fn hope(&mut self) {
-        if self.ways.is_empty() {
-            self.looked = None;
-        }
-        for way in self.ways.values_mut() {
-            if matches!(way, Way::Failed(_)) {
-                *way = Way::Connecting;
-            }
+    fn now(&self) -> Since {
+        let failures = |(address, way): (&SocketAddr, &Way)| (*address, way.failures);
+        Since {
+            looks: self.looks,
+            failures: self.ways.iter().map(failures).collect(),
         }
     }
 
-    /// Why nothing can be waited for; none while something can.
-    fn hopeless(&self) -> Option<&str> {
-        let looked = self.looked.as_ref()?;
-        let mut why = looked
-            .as_ref()
-            .err()
-            .map_or("the service has no address", String::as_str);
-        for way in self.ways.values() {
-            match way {
-                Way::Failed(reason) => why = reason,
-                Way::Connecting | Way::Ready(_) => return None,
-            }
+    /// Why nothing can be waited for, when all has failed since then; none while something can.
+    fn hopeless(&self, since: &Since) -> Option<&str> {
+        if self.ways.is_empty() {
+            let why = self.no_look.as_deref().unwrap_or("the service has no address");
+            return (self.looks > since.looks).then_some(why);
         }
-        Some(why)
+        let failed = |(address, way): (&SocketAddr, &Way)| {
+            way.ready.is_none() && way.failures > since.failures.get(address).copied().unwrap_or(0)
+        };
+        let why = self.ways.values().next().map(|way| way.why.as_str());
+        why.filter(|_| self.ways.iter().all(failed))
     }
 }
 
@@ -206,9 +205,10 @@ async fn keep(shared: Arc<Shared>) {
             Ok(addresses) => follow(&shared, &mut kept, &addresses),
             Err(error) => {
                 tracing::debug!(service = ?shared.target, %error, "the addresses cannot be looked up");
-                shared
-                    .state
-                    .send_modify(|state| state.looked = Some(Err(error.to_string())));
+                shared.state.send_modify(|state| {
+                    state.looks = state.looks.wrapping_add(1);
+                    state.no_look = Some(error.to_string());
+                });
             }
         }
         sleep(SPACING).await;
@@ -235,9 +235,10 @@ fn follow(shared: &Arc<Shared>, kept: &mut BTreeMap<SocketAddr, Kept>, addresses
     shared.state.send_modify(|state| {
         state.ways.retain(|address, _| addresses.contains(address));
         for address in addresses {
-            state.ways.entry(*address).or_insert(Way::Connecting);
+            state.ways.entry(*address).or_default();
         }
-        state.looked = Some(Ok(()));
+        state.looks = state.looks.wrapping_add(1);
+        state.no_look = None;
     });
     for address in addresses {
         kept.entry(*address).or_insert_with(|| {
@@ -249,15 +250,16 @@ fn follow(shared: &Arc<Shared>, kept: &mut BTreeMap<SocketAddr, Kept>, addresses
 
 async fn keep_connected(shared: Arc<Shared>, address: SocketAddr) {
     let mut pause = SPACING;
+    let mut wanted = shared.wanted.subscribe();
     loop {
         match shared.target.connect(address).await {
             Ok((connection, ended)) => {
                 pause = SPACING;
-                shared.set(address, Way::Ready(connection));
+                shared.change(address, |way| way.ready = Some(connection));
                 let begun = Instant::now();
                 // It is dropped, never sent.
                 let _ = ended.await;
-                shared.set(address, Way::Connecting);
+                shared.change(address, |way| way.ready = None);
                 shared.look.notify_one();
                 // One that takes connections and drops them at once is not asked as fast as it can drop.
                 if begun.elapsed() < BACKOFF {
@@ -265,12 +267,17 @@ async fn keep_connected(shared: Arc<Shared>, address: SocketAddr) {
                 }
             }
             Err(error) => {
-                shared.set(address, Way::Failed(error.to_string()));
+                // Who came until now is answered by this failure; who comes from now on waits for the next try.
+                wanted.mark_unchanged();
+                shared.change(address, |way| {
+                    way.failures = way.failures.wrapping_add(1);
+                    way.why = error.to_string();
+                });
                 shared.look.notify_one();
                 sleep(SPACING).await;
                 tokio::select! {
                     () = sleep(shared.jitter.shorten(pause)) => {}
-                    () = shared.wanted.notified() => {}
+                    _ = wanted.changed() => {}
                 }
                 pause = pause.saturating_mul(2).min(BACKOFF);
             }
@@ -280,10 +287,10 @@ async fn keep_connected(shared: Arc<Shared>, address: SocketAddr) {
 
 impl Shared {
     /// Unless the address is gone.
-    fn set(&self, address: SocketAddr, way: Way) {
+    fn change(&self, address: SocketAddr, change: impl FnOnce(&mut Way)) {
         self.state.send_modify(|state| {
             if let Some(known) = state.ways.get_mut(&address) {
-                *known = way;
+                change(known);
             }
         });
     }

@@ -409,6 +409,35 @@ async fn when_all_are_gone_it_is_told_at_once_and_found_again() {
 }
 
 #[tokio::test]
+async fn when_all_are_gone_each_of_many_callers_is_told_at_once() {
+    let [mut one, _, _] = replicas().await;
+    let channel = open(&Addresses::of(&[one.address])).await;
+    warm(&channel, &[&one]).await;
+    one.end().await;
+    while call(&channel).await.is_ok() {}
+    // Somebody calls at each moment: who came last must not make the others wait.
+    let end = Instant::now() + Duration::from_secs(4);
+    let told = join_all((0..200).map(|number| {
+        let channel = &channel;
+        async move {
+            tokio::time::sleep(Duration::from_millis(number)).await;
+            let mut slowest = Duration::ZERO;
+            while Instant::now() < end {
+                let begun = Instant::now();
+                assert_eq!(call(channel).await.unwrap_err().code(), Code::Unavailable);
+                slowest = slowest.max(begun.elapsed());
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            slowest
+        }
+    }))
+    .await;
+    let slowest = told.into_iter().max().unwrap();
+    println!("told after at most {slowest:?}");
+    assert!(slowest < Duration::from_millis(700), "{slowest:?}");
+}
+
+#[tokio::test]
 async fn the_first_call_after_a_service_is_back_passes() {
     let [one, _, _] = listeners().await;
     let address = one.local_addr().unwrap();
@@ -419,7 +448,15 @@ async fn the_first_call_after_a_service_is_back_passes() {
     while call(&channel).await.is_ok() {}
     // Until the pauses between two tries are long: it is still known as failed when it is back.
     tokio::time::sleep(Duration::from_millis(2_500)).await;
-    assert_eq!(call(&channel).await.unwrap_err().code(), Code::Unavailable);
+    let begun = Instant::now();
+    for _ in 0..3 {
+        assert_eq!(call(&channel).await.unwrap_err().code(), Code::Unavailable);
+    }
+    let took = begun.elapsed();
+    assert!(
+        took < Duration::from_millis(700),
+        "nobody waits for a pause to end: {took:?}"
+    );
 
     let _back = Replica::serve(TcpListener::bind(address).await.unwrap(), Counting::default());
     call(&channel).await.unwrap();
