@@ -34,6 +34,8 @@ pub(crate) struct Application {
     /// Of its last operation.
     pub(crate) phase: String,
     pub(crate) message: String,
+    /// How often that operation was begun again after it had failed; Argo CD goes on without an end.
+    pub(crate) retries: i64,
     /// The commit, or branch, that it is asked to deploy.
     target: String,
 }
@@ -48,6 +50,11 @@ impl Application {
             revision: text("/status/sync/revision"),
             phase: text("/status/operationState/phase"),
             message: text("/status/operationState/message"),
+            retries: object
+                .data
+                .pointer("/status/operationState/retryCount")
+                .and_then(Value::as_i64)
+                .unwrap_or(0),
             target: text("/spec/source/targetRevision"),
         })
     }
@@ -66,8 +73,8 @@ impl Application {
     pub(crate) fn state(&self) -> String {
         let revision = self.revision.get(..7).unwrap_or("no revision");
         format!(
-            "{} {} {} at {revision}, {}",
-            self.name, self.sync, self.health, self.phase
+            "{} {} {} at {revision}, {}, {} retries",
+            self.name, self.sync, self.health, self.phase, self.retries
         )
     }
 }
@@ -149,6 +156,7 @@ impl Application {
             revision: text(revision),
             phase: text("Succeeded"),
             message: String::new(),
+            retries: 0,
             target: text("main"),
         }
     }

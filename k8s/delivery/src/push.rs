@@ -37,7 +37,7 @@ pub(crate) async fn run(proof: &Proof) -> anyhow::Result<()> {
     let before = report.seconds();
     let commit = repository.commit(&format!("Release {release}"))?;
     let mut tell = |environment: &str, seen| report.row(&format!("{environment} runs it"), seen);
-    promote_through(cluster, &repository, fleet, &commit, &release, &mut tell).await?;
+    promote_through(cluster, &repository, fleet, 0, &commit, &release, &mut tell).await?;
     let seconds = report.seconds() - before;
     report.note(format!(
         "From `git push` to the last pod of prod answering the new release: **{seconds:.0} s** (goal 300 s). Argo CD \
@@ -74,47 +74,67 @@ pub(crate) fn new_release(
     Ok(images)
 }
 
-/// Pushes what is committed, and promotes it from environment to environment, each when the one before is well; tells
-/// each environment that runs it, and what was seen there.
+/// Pushes what is committed, and promotes it through the fleet's environments but the last `without`, each when the one
+/// before is well; tells each environment that runs it, and what was seen there.
 pub(crate) async fn promote_through(
     cluster: &Cluster,
     repository: &Repository,
     fleet: &Fleet,
+    without: usize,
     commit: &str,
     release: &str,
     tell: &mut dyn FnMut(&str, String),
 ) -> anyhow::Result<()> {
     repository.push(false)?;
-    for (number, environment) in fleet.environments.iter().enumerate() {
-        if number > 0 {
-            let gated = promotion::promote(cluster, repository, fleet, &environment.name, &[]).await?;
-            gated.with_context(|| format!("nothing was to promote to {}", environment.name))?;
-            repository.push(false)?;
-        }
-        let expected: Vec<_> = fleet
-            .services
-            .iter()
-            .map(|service| {
-                (
-                    argo::application(&environment.name, &service.name),
-                    Some(commit.to_owned()),
-                )
-            })
-            .collect();
-        argo::until_well(cluster, &expected, LEG).await?;
-        let pods = until_answers(cluster, environment, fleet, release).await?;
+    let through = fleet.environments.len().saturating_sub(without);
+    for (number, environment) in fleet.environments.iter().take(through).enumerate() {
         let gate = if number > 0 {
+            promote_to(cluster, repository, fleet, environment, &[]).await?;
             ", after the gate of the environment before"
         } else {
             ""
         };
+        until_runs(cluster, environment, &fleet.services, commit).await?;
+        let pods = until_answers(cluster, environment, fleet, release).await?;
         let seen = format!(
             "{} Applications Synced and Healthy, {pods} pods answer {release}{gate}",
-            expected.len()
+            fleet.services.len()
         );
         tell(&environment.name, seen);
     }
     Ok(())
+}
+
+/// Promotes these services (all when none is named), and pushes that.
+pub(crate) async fn promote_to(
+    cluster: &Cluster,
+    repository: &Repository,
+    fleet: &Fleet,
+    environment: &Environment,
+    services: &[String],
+) -> anyhow::Result<()> {
+    let promoted = promotion::promote(cluster, repository, fleet, &environment.name, services).await?;
+    promoted.with_context(|| format!("nothing was to promote to {}", environment.name))?;
+    repository.push(false)
+}
+
+/// Waits until these services run a commit, and run it well.
+pub(crate) async fn until_runs(
+    cluster: &Cluster,
+    environment: &Environment,
+    services: &[Service],
+    commit: &str,
+) -> anyhow::Result<()> {
+    let expected: Vec<_> = services
+        .iter()
+        .map(|service| {
+            (
+                argo::application(&environment.name, &service.name),
+                Some(commit.to_owned()),
+            )
+        })
+        .collect();
+    argo::until_well(cluster, &expected, LEG).await.map(drop)
 }
 
 /// Waits until every pod of an environment says that it is this release, as Prometheus hears it; says how many there are.

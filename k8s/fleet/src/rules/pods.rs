@@ -164,8 +164,8 @@ pub(super) fn graceful_stop(set: &Set<'_>) -> Vec<String> {
         let mut faults = Vec::new();
         for container in pod.containers() {
             let sleep = number(container, "/lifecycle/preStop/sleep/seconds").unwrap_or_default();
-            if sleep < 5 {
-                faults.push("preStop sleeps less than 5 s: callers would still come".to_owned());
+            if sleep < 33 {
+                faults.push("preStop sleeps less than 33 s: callers that know no other pod yet, since DNS answers of before, would still come".to_owned());
             }
             let setting = |variable: &str| {
                 super::references::config_of(set, container)

@@ -78,9 +78,9 @@ fn each_fault_is_named() {
             "svc-ledger: name: stands twice",
         ),
         (
-            "grace_seconds: 45",
-            "grace_seconds: 30",
-            "shutdown.grace_seconds: 30 s are not longer than the 30500 ms",
+            "grace_seconds: 70",
+            "grace_seconds: 55",
+            "shutdown.grace_seconds: 55 s are not longer than the 55500 ms",
         ),
         (
             "uses: [valkey]",
