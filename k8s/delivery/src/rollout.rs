@@ -38,6 +38,9 @@ const RATE: u32 = 300;
 const LONGEST: Duration = Duration::from_mins(15);
 /// Of traffic before and after what is done under it.
 const AROUND: Duration = Duration::from_secs(10);
+/// After so long every caller has heard of a new pod: DNS may answer for 30 s what was so before, and clients look
+/// every 3 s.
+const KNOWN: Duration = Duration::from_secs(35);
 
 /// What a load saw, as it prints it.
 #[derive(Debug, Deserialize)]
@@ -431,7 +434,7 @@ impl Stage<'_> {
         )
         .await?;
         stores::until_ready(self.cluster, &[&staging.namespace], Duration::from_mins(3)).await?;
-        sleep(AROUND).await;
+        sleep(KNOWN).await;
         let before = prometheus::answered(self.cluster, &staging.namespace, &ledger.binary()).await?;
         sleep(Duration::from_secs(20)).await;
         let after = prometheus::answered(self.cluster, &staging.namespace, &ledger.binary()).await?;
