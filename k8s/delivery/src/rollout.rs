@@ -291,7 +291,9 @@ impl Stage<'_> {
             || async {
                 let all = argo::applications(self.cluster).await?;
                 let one = all.get(&name).context("no Application")?;
-                let failed = one.revision == bad && (one.health == "Degraded" || one.retries > 0);
+                // One that succeeded keeps the count of its retries, and may be that of the commit before.
+                let retried = one.retries > 0 && one.phase != "Succeeded";
+                let failed = one.revision == bad && (one.health == "Degraded" || retried);
                 Ok(if failed { Ok(one.state()) } else { Err(one.state()) })
             },
         )

@@ -165,7 +165,8 @@ pub(super) fn graceful_stop(set: &Set<'_>) -> Vec<String> {
         for container in pod.containers() {
             let sleep = number(container, "/lifecycle/preStop/sleep/seconds").unwrap_or_default();
             if sleep < 33 {
-                faults.push("preStop sleeps less than 33 s: callers that know no other pod yet, since DNS answers of before, would still come".to_owned());
+                // 30 s for which DNS may answer of before, and 3 s between two looks of a client.
+                faults.push("preStop sleeps less than 33 s: callers may know no other pod yet".to_owned());
             }
             let setting = |variable: &str| {
                 super::references::config_of(set, container)
