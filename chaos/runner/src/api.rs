@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow};
+use backon::{ConstantBuilder, Retryable as _};
 use history_checker::{Balance, Entry, Kind, Line, Notification, Outcome, Post, Side, Transaction};
 use lp_auth::TokenSource;
 use lp_client::{Channel, Outgoing};
@@ -342,6 +343,22 @@ fn next_page(page: Option<PageResponse>) -> Option<PageRequest> {
         page_token: token,
         ..first_page()
     })
+}
+
+/// Does what is safe to do again until the fleet is reached: a network lets a pod through only a moment after it has
+/// begun.
+pub(crate) async fn reaching<T, F>(call: impl FnMut() -> F) -> anyhow::Result<T>
+where
+    F: Future<Output = anyhow::Result<T>>,
+{
+    let pauses = ConstantBuilder::new()
+        .with_delay(Duration::from_millis(250))
+        .with_max_times(80);
+    let away = |error: &anyhow::Error| {
+        let status = error.downcast_ref::<Status>();
+        status.is_some_and(|status| status.code() == Code::Unavailable)
+    };
+    call.retry(pauses).when(away).await
 }
 
 /// A failed call: refused where that is an answer, unknown where it is none.

@@ -19,7 +19,7 @@ use lp_contracts::{
 use lp_types::{IdSource as _, MerchantId, SystemIds};
 
 use crate::{
-    api::{Api, POINTS, time_zone},
+    api::{Api, POINTS, reaching, time_zone},
     observe,
     recorder::Recorder,
     trade_api::CURRENCY,
@@ -78,7 +78,8 @@ async fn play(settings: &[(String, String)], mail_api: &str) -> anyhow::Result<(
     let (till, operator) = (Arc::new(Api::of_till(settings, id)?), Api::new(settings)?);
     let mut told = Told(Instant::now());
 
-    join(&till, &operator, id).await.context("the merchant joins")?;
+    let joined = reaching(|| join(&till, &operator, id)).await;
+    joined.context("the merchant joins")?;
     told.step(
         "svc-merchant",
         &format!("{id} applied, was reviewed, approved and activated"),

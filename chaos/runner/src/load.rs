@@ -32,7 +32,7 @@ use tokio::{
 
 use self::mix::Mix;
 use crate::{
-    api::Api,
+    api::{Api, reaching},
     observe,
     recorder::Recorder,
     run::{digest, purchases},
@@ -162,7 +162,7 @@ async fn load(arguments: &Arguments, settings: &[(String, String)], mail_api: &s
     let api = Arc::new(Api::new(settings)?);
     let begun = Instant::now();
     let name = format!("load-{}", run.simple());
-    let world = World::open(&api, seed, &name, WORLD)
+    let world = reaching(|| World::open(&api, seed, &name, WORLD))
         .await
         .context("the merchants and wallets cannot be opened")?;
     eprintln!(

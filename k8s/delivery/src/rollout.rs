@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::{
     Api,
@@ -176,12 +176,16 @@ impl Stage<'_> {
         };
         let running = Running::start(self.cluster, &load).await?;
         sleep(AROUND).await;
-        let done = deed.await;
+        let done = if running.runs() {
+            deed.await
+        } else {
+            Err(anyhow!("there is no load"))
+        };
         sleep(AROUND).await;
         let lasted = running.runs();
         let ended = running.stop(Duration::from_mins(5)).await?;
-        let seen = done.with_context(|| what.to_owned())?;
         ensure!(lasted, "the load ended before {what} was over:\n{}", ended.tail());
+        let seen = done.with_context(|| what.to_owned())?;
         let load: Load = serde_json::from_value(ended.result()?).context("the load's result")?;
         println!("  ✓ {what}: {seen}; {load:?}");
         report.cells(vec![

@@ -198,6 +198,7 @@ fn settings(tree: &Tree) -> Vec<String> {
         ("argocd-cm", "users.anonymous.enabled", "false"),
         ("argocd-cm", "exec.enabled", "false"),
         ("argocd-cmd-params-cm", "controller.diff.server.side", "true"),
+        ("argocd-cmd-params-cm", "controller.sync.timeout.seconds", "300"),
         (
             "argocd-cmd-params-cm",
             "applicationsetcontroller.enable.progressive.syncs",
@@ -376,6 +377,7 @@ mod tests {
             ("argocd-cm", "users.anonymous.enabled"),
             ("argocd-cm", "exec.enabled"),
             ("argocd-cmd-params-cm", "controller.diff.server.side"),
+            ("argocd-cmd-params-cm", "controller.sync.timeout.seconds"),
             (
                 "argocd-cmd-params-cm",
                 "applicationsetcontroller.enable.progressive.syncs",

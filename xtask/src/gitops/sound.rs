@@ -23,7 +23,7 @@ data:
 apiVersion: v1
 kind: ConfigMap
 metadata: {name: argocd-cmd-params-cm, namespace: argocd, labels: {app.kubernetes.io/part-of: argocd}, annotations: {argocd.argoproj.io/sync-wave: "-3"}}
-data: {controller.diff.server.side: "true", applicationsetcontroller.enable.progressive.syncs: "false"}
+data: {controller.diff.server.side: "true", controller.sync.timeout.seconds: "300", applicationsetcontroller.enable.progressive.syncs: "false"}
 ---
 apiVersion: v1
 kind: ConfigMap
