@@ -33,8 +33,10 @@ pub(crate) struct Application {
     pub(crate) revision: String,
     /// Of its last operation.
     pub(crate) phase: String,
+    /// The commit that its last operation was about.
+    pub(crate) attempted: String,
     pub(crate) message: String,
-    /// How often that operation was begun again after it had failed; Argo CD goes on without an end.
+    /// How often that operation was begun again after it had failed.
     pub(crate) retries: i64,
     /// The commit, or branch, that it is asked to deploy.
     target: String,
@@ -49,6 +51,7 @@ impl Application {
             health: text("/status/health/status"),
             revision: text("/status/sync/revision"),
             phase: text("/status/operationState/phase"),
+            attempted: text("/status/operationState/syncResult/revision"),
             message: text("/status/operationState/message"),
             retries: object
                 .data
@@ -63,10 +66,20 @@ impl Application {
     pub(crate) fn is_well(&self, at: Option<&str>) -> bool {
         self.sync == "Synced"
             && self.health == "Healthy"
-            // None where Argo CD found everything in place and had nothing to do.
-            && ["Succeeded", ""].contains(&self.phase.as_str())
+            && self.is_done()
             && at.is_none_or(|at| self.revision == at)
             && (self.target.len() != 40 || self.target == self.revision)
+    }
+
+    /// Whether its last operation says nothing against it.
+    fn is_done(&self) -> bool {
+        match self.phase.as_str() {
+            // None where Argo CD found everything in place and had nothing to do.
+            "Succeeded" | "" => true,
+            // Of a commit that was taken back since: what runs is what ran before, and there was nothing to do.
+            "Failed" | "Error" => !self.attempted.is_empty() && self.attempted != self.revision,
+            _ => false,
+        }
     }
 
     /// For people: what it lacks.
@@ -155,6 +168,7 @@ impl Application {
             health: text("Healthy"),
             revision: text(revision),
             phase: text("Succeeded"),
+            attempted: text(revision),
             message: String::new(),
             retries: 0,
             target: text("main"),

@@ -144,11 +144,16 @@ mod tests {
             |one| one.health = "Progressing".to_owned(),
             |one| one.health = "Degraded".to_owned(),
             |one| one.phase = "Running".to_owned(),
+            |one| one.phase = "Failed".to_owned(),
         ] {
             let mut spoilt = application(&commit);
             spoil(&mut spoilt);
             assert!(refused(Some(&spoilt)).contains("not well"), "{spoilt:?}");
         }
+        let mut taken_back = application(&commit);
+        taken_back.phase = "Failed".to_owned();
+        taken_back.attempted = "0123456789abcdef0123456789abcdef01234567".to_owned();
+        assert_eq!(gate(Some(&taken_back), &repository).unwrap(), commit);
         let unknown = application("0123456789abcdef0123456789abcdef01234567");
         assert!(refused(Some(&unknown)).contains("does not have"));
     }

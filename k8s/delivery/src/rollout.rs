@@ -295,9 +295,7 @@ impl Stage<'_> {
             || async {
                 let all = argo::applications(self.cluster).await?;
                 let one = all.get(&name).context("no Application")?;
-                // One that succeeded keeps the count of its retries, and may be that of the commit before.
-                let retried = one.retries > 0 && one.phase != "Succeeded";
-                let failed = one.revision == bad && (one.health == "Degraded" || retried);
+                let failed = one.attempted == bad && (one.health == "Degraded" || one.retries > 0);
                 Ok(if failed { Ok(one.state()) } else { Err(one.state()) })
             },
         )
