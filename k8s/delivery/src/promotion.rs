@@ -90,7 +90,7 @@ pub(crate) async fn promote(
         bail!("there is no service {unknown}");
     }
     let all = argo::applications(cluster).await?;
-    let mut promoted = Vec::new();
+    let (mut promoted, mut files) = (Vec::new(), Vec::new());
     for service in &fleet.services {
         if !services.is_empty() && !services.contains(&service.name) {
             continue;
@@ -111,13 +111,14 @@ pub(crate) async fn promote(
             None => println!("svc-{}: the first time", service.name),
         }
         write(&repository.folder, &service.name, to, &new)?;
+        files.push(file(&service.name, to));
         promoted.push(format!("svc-{} {}", service.name, new.get(..7).unwrap_or(&new)));
     }
     if promoted.is_empty() {
         return Ok(None);
     }
     let subject = format!("Promote to {to}: {}", promoted.join(", "));
-    Ok(Some(repository.commit(&subject)?))
+    Ok(Some(repository.commit_only(&subject, &files)?))
 }
 
 #[cfg(test)]

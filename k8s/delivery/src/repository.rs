@@ -1,4 +1,5 @@
-//! The Git repository that Argo CD follows in a proof: a copy of this one, with commits of its own on top.
+//! The Git repositories that commits are written to: that of a promotion, which is the caller's, and that of a proof,
+//! which is a copy with commits of its own on top.
 
 use std::{
     path::{Path, PathBuf},
@@ -11,11 +12,9 @@ use anyhow::{Context as _, bail, ensure};
 pub(crate) const BRANCH: &str = "main";
 
 /// Who a proof's commits are by.
-const WHO: [&str; 4] = [
-    "-c",
-    "user.name=Local-Plus delivery",
-    "-c",
-    "user.email=delivery@localplus.example",
+const WHO: [(&str, &str); 2] = [
+    ("user.name", "Local-Plus delivery"),
+    ("user.email", "delivery@localplus.example"),
 ];
 
 /// A work tree, and where its commits are pushed.
@@ -40,6 +39,9 @@ impl Repository {
         let source_url = source_url.to_str().context("the work tree's path is no text")?;
         git(folder, &["clone", "--no-hardlinks", source_url, "."])?;
         git(folder, &["checkout", "-B", BRANCH])?;
+        for (key, value) in WHO {
+            git(folder, &["config", key, value])?;
+        }
         let copied = Self::at(folder, push)?;
         copied.push(true)?;
         Ok(copied)
@@ -62,25 +64,38 @@ impl Repository {
     #[cfg(test)]
     pub(crate) fn begin(folder: &Path) -> anyhow::Result<Self> {
         git(folder, &["init", "--quiet", "--initial-branch", BRANCH])?;
+        git(folder, &["config", "user.name", "Ada"])?;
+        git(folder, &["config", "user.email", "ada@example.com"])?;
         Self::at(folder, "")
     }
 
     /// Commits everything, and says which commit that is.
     pub(crate) fn commit(&self, message: &str) -> anyhow::Result<String> {
         git(&self.folder, &["add", "--all"])?;
-        git(
-            &self.folder,
-            &[&WHO[..], &["commit", "--quiet", "--message", message]].concat(),
-        )?;
+        git(&self.folder, &["commit", "--quiet", "--message", message])?;
+        self.head()
+    }
+
+    /// Commits these files alone, whatever else was changed or added, as whoever calls; says which commit that is.
+    ///
+    /// # Errors
+    /// When another branch than the one that environments follow is checked out.
+    pub(crate) fn commit_only(&self, message: &str, files: &[String]) -> anyhow::Result<String> {
+        let branch = git(&self.folder, &["branch", "--show-current"])?;
+        ensure!(
+            branch == BRANCH,
+            "{BRANCH} is what is deployed, and {branch:?} is checked out"
+        );
+        let files: Vec<_> = files.iter().map(String::as_str).collect();
+        git(&self.folder, &[&["add", "--"], &files[..]].concat())?;
+        let commit = ["commit", "--quiet", "--message", message, "--only", "--"];
+        git(&self.folder, &[&commit[..], &files].concat())?;
         self.head()
     }
 
     /// Takes a commit back by a new one.
     pub(crate) fn revert(&self, commit: &str) -> anyhow::Result<String> {
-        git(
-            &self.folder,
-            &[&WHO[..], &["revert", "--no-edit", commit]].concat(),
-        )?;
+        git(&self.folder, &["revert", "--no-edit", commit])?;
         self.head()
     }
 
@@ -159,13 +174,41 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_promotion_takes_in_nothing_but_its_files_and_says_who() {
+        let room = tempfile::tempdir().unwrap();
+        let own = Repository::begin(room.path()).unwrap();
+        let write = |file: &str, text: &str| std::fs::write(room.path().join(file), text).unwrap();
+        write("a", "1");
+        let first = own.commit("first").unwrap();
+        write("a", "half done");
+        write("staged", "half done");
+        git(room.path(), &["add", "staged"]).unwrap();
+        write("secret", "");
+        write("promotion", "1");
+        let files = ["promotion".to_owned()];
+        let second = own.commit_only("Promote", &files).unwrap();
+        let shown = git(room.path(), &["show", "--name-only", "--format=%an", &second]).unwrap();
+        assert_eq!(shown, "Ada\n\npromotion");
+        assert!(own.changes(&first, &second, "a", "b").unwrap().is_empty());
+
+        git(room.path(), &["checkout", "--quiet", "-b", "mine"]).unwrap();
+        write("promotion", "2");
+        let refused = own.commit_only("Promote", &files).unwrap_err();
+        assert!(
+            refused.to_string().contains("\"mine\" is checked out"),
+            "{refused}"
+        );
+    }
+
+    #[test]
     fn commits_are_pushed_and_taken_back() {
         let room = tempfile::tempdir().unwrap();
         let source = room.path().join("source");
         std::fs::create_dir_all(&source).unwrap();
-        git(&source, &["init", "--quiet", "--initial-branch", "work"]).unwrap();
+        let own = Repository::begin(&source).unwrap();
+        git(&source, &["checkout", "--quiet", "-b", "work"]).unwrap();
         std::fs::write(source.join("a"), "one: 1\n").unwrap();
-        let first = Repository::at(&source, "").unwrap().commit("first").unwrap();
+        let first = own.commit("first").unwrap();
 
         let bare = room.path().join("bare");
         let copy = Repository::copy(&source, &room.path().join("copy"), bare.to_str().unwrap()).unwrap();

@@ -42,6 +42,9 @@ const AROUND: Duration = Duration::from_secs(10);
 /// every 3 s.
 const KNOWN: Duration = Duration::from_secs(35);
 
+/// After so long a Deployment counts no pod that was evicted.
+const NOTICED: Duration = Duration::from_secs(2);
+
 /// What a load saw, as it prints it.
 #[derive(Debug, Deserialize)]
 struct Load {
@@ -344,7 +347,7 @@ impl Stage<'_> {
         Ok(format!("{killed} pods killed, and replaced"))
     }
 
-    /// Evicts every pod from the youngest node, as `kubectl drain` does, and lets it take pods again.
+    /// Evicts every pod from the youngest node, one after the other, and lets it take pods again.
     async fn drain(&self, prod: &Environment) -> anyhow::Result<String> {
         let nodes = stores::nodes(self.cluster).await?;
         ensure!(nodes.len() > 1, "there is no second node to drain");
@@ -363,12 +366,13 @@ impl Stage<'_> {
         ))
     }
 
-    /// Evicts until a node is empty; says how many pods that took.
+    /// Evicts until a node is empty, each pod when the one before has its successor: all at once would show how many
+    /// starts the other nodes have the processors for. Says how many pods that took.
     async fn evict_all(&self, node: &str) -> anyhow::Result<usize> {
         let pods: Api<Pod> = Api::all(self.cluster.client.clone());
         let on_node = ListParams::default().fields(&format!("spec.nodeName={node}"));
         let evicted = Mutex::new(BTreeSet::new());
-        until(&format!("{node} is empty"), Duration::from_mins(5), || async {
+        until(&format!("{node} is empty"), Duration::from_mins(8), || async {
             let left = pods.list(&on_node).await?.items.into_iter().filter(|pod| {
                 let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
                 !matches!(phase, Some("Succeeded" | "Failed"))
@@ -388,6 +392,8 @@ impl Stage<'_> {
                 // 429 says that a disruption budget wants another pod to be ready first.
                 if of.evict(name, &EvictParams::default()).await.is_ok() {
                     evicted.lock().await.insert(name.to_owned());
+                    sleep(NOTICED).await;
+                    stores::until_ready(self.cluster, &[namespace], Duration::from_mins(3)).await?;
                 }
             }
             Ok(if left.is_empty() {
