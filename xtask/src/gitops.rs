@@ -4,6 +4,7 @@
 //! one module per subject. A rule returns its faults as lines for people; each has a test that breaks it.
 
 mod argocd;
+mod exact;
 mod health;
 mod platform;
 mod projects;
@@ -60,6 +61,7 @@ pub(crate) fn check(workspace: &Workspace) -> anyhow::Result<()> {
 
 fn faults(tree: &Tree) -> Vec<String> {
     let mut faults = argocd::faults(tree);
+    faults.extend(exact::faults(tree));
     faults.extend(health::faults(tree));
     faults.extend(platform::faults(tree));
     faults.extend(services::faults(tree));
@@ -123,6 +125,17 @@ impl Tree {
 fn render(kustomize: &Path, folder: &Path) -> anyhow::Result<Objects> {
     objects(&tools::kustomize_build(kustomize, folder)?)
         .with_context(|| format!("what kustomize made of {}", folder.display()))
+}
+
+/// The keys of what is at a pointer, sorted.
+fn keys<'v>(object: &'v Value, pointer: &str) -> Vec<&'v str> {
+    let map = object.pointer(pointer).and_then(Value::as_object);
+    let mut keys: Vec<&str> = map
+        .into_iter()
+        .flat_map(|map| map.keys().map(String::as_str))
+        .collect();
+    keys.sort_unstable();
+    keys
 }
 
 fn objects(text: &str) -> anyhow::Result<Objects> {

@@ -124,6 +124,11 @@ pub(super) fn tree() -> Tree {
     argocd[9]["spec"] = application;
     argocd[9]["spec"]["project"] = "argocd".into();
     argocd[7]["spec"]["template"]["spec"]["project"] = "platform".into();
+    for (kind, name, pointer, value) in super::exact::wanted() {
+        let mut found = argocd.iter_mut();
+        let object = found.find(|one| super::kind(one) == kind && super::name(one) == name);
+        put(object.unwrap(), &pointer, value);
+    }
     let deployment = |environment: &str| {
         let text = format!(
             "{{apiVersion: apps/v1, kind: Deployment, metadata: {{name: svc-a, namespace: localplus-{environment}}}}}"
@@ -153,6 +158,18 @@ pub(super) fn tree() -> Tree {
         kustomizations: [("k8s/services/svc-a/overlays/dev/kustomization.yaml".to_owned(), vec!["../../base".to_owned()])].into(),
         texts: [("platform-gitops/argocd/repository.yaml".to_owned(), "url: https://git/one".to_owned())].into(),
     }
+}
+
+/// Puts a value at a pointer, and the objects around it where there are none.
+fn put(object: &mut Value, pointer: &str, value: Value) {
+    let mut at = object;
+    for key in pointer.split('/').skip(1) {
+        at = match key.parse::<usize>() {
+            Ok(place) => &mut at[place],
+            Err(_) => &mut at[key.replace("~1", "/")],
+        };
+    }
+    *at = value;
 }
 
 /// The object of this kind and name.
