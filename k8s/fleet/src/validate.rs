@@ -87,6 +87,11 @@ fn names(fleet: &Fleet, faults: &mut Vec<String>) {
     for namespace in doubled(fleet.environments.iter().map(|one| &one.namespace)) {
         faults.push(format!("environments: namespace: {namespace} stands twice"));
     }
+    for url in doubled(fleet.environments.iter().map(|one| &one.issuer.url)) {
+        faults.push(format!(
+            "environments: issuer.url: {url} stands twice, so that one's tokens count in the other"
+        ));
+    }
     for domain in doubled(fleet.environments.iter().map(|one| &one.domain)) {
         faults.push(format!("environments: domain: {domain} stands twice"));
     }

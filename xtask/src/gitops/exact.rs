@@ -91,6 +91,10 @@ pub(super) fn faults(tree: &Tree) -> Vec<String> {
         if keys(one, &format!("{spec}/syncPolicy/automated")) != ["prune", "selfHeal"] {
             fault("syncPolicy.automated is more than prune and selfHeal");
         }
+        let options = one.pointer(&format!("{spec}/syncPolicy/syncOptions"));
+        if options != Some(&json!(OPTIONS)) {
+            fault("syncOptions are more, or less, than those whose effect is known");
+        }
         if one.pointer("/metadata/finalizers").is_some()
             || one.pointer("/spec/template/metadata/finalizers").is_some()
         {
@@ -119,6 +123,13 @@ pub(super) fn faults(tree: &Tree) -> Vec<String> {
     }
     faults
 }
+
+/// How a sync applies.
+const OPTIONS: [&str; 3] = [
+    "PruneLast=true",
+    "ServerSideApply=true",
+    "FailOnSharedResource=true",
+];
 
 /// What may be set; whatever else Argo CD knows could let people in, or hide that something is broken.
 const SETTINGS: [(&str, &[&str]); 3] = [
@@ -230,6 +241,13 @@ mod tests {
                 object(tree, kind, name).pointer_mut(pointer).unwrap()[key] = json!("true");
             });
         }
+        expect("syncOptions are more", |tree| {
+            let spec = &mut object(tree, "ApplicationSet", "services")["spec"]["template"]["spec"];
+            spec["syncPolicy"]["syncOptions"]
+                .as_array_mut()
+                .unwrap()
+                .push(json!("Replace=true"));
+        });
         expect("there is no ApplicationSet services", |tree| {
             tree.argocd.retain(|one| name(one) != "services");
         });

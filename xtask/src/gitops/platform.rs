@@ -61,9 +61,10 @@ fn ground(objects: &[Value], namespace: &str) -> Vec<String> {
         ));
     }
     let everything = json!({"podSelector": {}, "policyTypes": ["Ingress", "Egress"]});
-    if !of_kind(objects, "NetworkPolicy").any(|one| one.get("spec") == Some(&everything)) {
+    let mut policies = of_kind(objects, "NetworkPolicy");
+    if policies.next().and_then(|one| one.get("spec")) != Some(&everything) || policies.next().is_some() {
         faults.push(format!(
-            "{namespace}: no NetworkPolicy denies every pod both ways"
+            "{namespace}: its one NetworkPolicy is not that which denies every pod both ways: another one opens"
         ));
     }
     faults
@@ -134,6 +135,11 @@ mod tests {
             "/spec/podSelector",
             json!({"matchLabels": {"a": "b"}}),
         );
+        expect("another one opens", |tree| {
+            for objects in tree.platform.values_mut() {
+                objects.push(json!({"kind": "NetworkPolicy", "metadata": {"name": "debug"}, "spec": {"ingress": [{}]}}));
+            }
+        });
         expect("platform/environment/prod is missing", |tree| {
             tree.platform.pop_last();
         });

@@ -1,6 +1,7 @@
 //! What is demanded of the rendered objects of an environment, beyond what schemas can say. Each rule has a name, by
 //! which it fails; `tests/it/rules.rs` breaks what each one guards.
 
+mod fields;
 mod network;
 mod objects;
 mod pods;
@@ -16,7 +17,11 @@ pub struct Rule {
 }
 
 /// All of them.
-pub const RULES: [Rule; 20] = [
+pub const RULES: [Rule; 21] = [
+    Rule {
+        name: "fields",
+        check: fields::fields,
+    },
     Rule {
         name: "namespace",
         check: objects::namespace,

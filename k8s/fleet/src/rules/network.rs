@@ -116,18 +116,54 @@ fn form(set: &Set<'_>, policy: &Object, faults: &mut Vec<String>) {
                 if everywhere || nameless || (here && peers(set, peer).is_empty()) {
                     faults.push(format!("{title}: a rule's peer is everybody, or nobody there is"));
                 }
-                for found in peers(set, peer) {
-                    // Ports of egress are the peer's, those of ingress are one's own.
-                    if side == "/spec/egress" && found.port(&json!("grpc")) != number(rule, "/ports/0/port") {
-                        faults.push(format!(
-                            "{title}: {} does not serve gRPC on that port",
-                            found.owner.title()
-                        ));
+                if !is_declared(set, side, peer, rule) {
+                    faults.push(format!("{title}: {peer} is not declared, or not on these ports"));
+                }
+                // Ports of egress are the peer's, those of ingress are one's own.
+                let own = set.pods().filter(|pod| selects(selector, pod.labels()));
+                let serving: Vec<_> = match (peers(set, peer), side) {
+                    (found, _) if found.is_empty() => found,
+                    (found, "/spec/egress") => found,
+                    _ => own.collect(),
+                };
+                for pod in serving {
+                    if pod.port(&json!("grpc")) != number(rule, "/ports/0/port") {
+                        let owner = pod.owner.title();
+                        faults.push(format!("{title}: {owner} does not serve gRPC on that port"));
                     }
                 }
             }
         }
     }
+}
+
+/// Whether a peer outside the namespace, and the protocols on which it is spoken with, are of those that the description
+/// names.
+fn is_declared(set: &Set<'_>, side: &str, peer: &Value, rule: &Value) -> bool {
+    let (cluster, places) = (&set.fleet.cluster, &set.environment.at);
+    let protocols: Vec<_> = list(rule, "/ports")
+        .iter()
+        .map(|one| text(one, "/protocol"))
+        .collect();
+    let by_tcp = protocols.iter().all(|protocol| *protocol == "TCP");
+    if let Some(range) = peer.get("ipBlock") {
+        let mut known = places.values().flat_map(|place| &place.cidrs);
+        return by_tcp && known.any(|cidr| *range == json!({"cidr": cidr}));
+    }
+    let Some(namespace) = peer.get("namespaceSelector") else {
+        return by_tcp;
+    };
+    let is = |name: &str| *namespace == json!({"matchLabels": {"kubernetes.io/metadata.name": name}});
+    if side == "/spec/ingress" {
+        let known = [&cluster.gateway.namespace, &cluster.monitoring.namespace];
+        return by_tcp && peer.get("podSelector").is_none() && known.into_iter().any(|name| is(name));
+    }
+    let dns = &cluster.dns;
+    if is(&dns.namespace) && peer.get("podSelector") == Some(&json!({"matchLabels": dns.pods})) {
+        return ["UDP", "TCP"].iter().all(|protocol| protocols.contains(protocol));
+    }
+    let mut known = places.values().filter_map(|place| place.namespace.as_deref());
+    by_tcp && peer.get("podSelector").is_none() && known.any(is)
 }
 
 /// What every pod needs, and what only services let in.

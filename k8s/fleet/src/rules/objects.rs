@@ -159,10 +159,13 @@ pub(super) fn scaling(set: &Set<'_>) -> Vec<String> {
     for scaler in set.of("HorizontalPodAutoscaler") {
         let title = scaler.title();
         let target = text(&scaler.0, "/spec/scaleTargetRef/name");
-        if text(&scaler.0, "/spec/scaleTargetRef/kind") != "Deployment"
+        if scaler.0.pointer("/spec/scaleTargetRef")
+            != Some(&json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": scaler.name()}))
             || set.find("Deployment", target).is_none()
         {
-            faults.push(format!("{title}: there is no Deployment {target}"));
+            faults.push(format!(
+                "{title}: there is no Deployment {target}, or it is another's"
+            ));
         }
         let least = number(&scaler.0, "/spec/minReplicas");
         let most = number(&scaler.0, "/spec/maxReplicas");
@@ -171,8 +174,8 @@ pub(super) fn scaling(set: &Set<'_>) -> Vec<String> {
                 "{title}: {least:?} to {most:?} pods are not this environment's"
             ));
         }
-        if list(&scaler.0, "/spec/metrics").is_empty() {
-            faults.push(format!("{title}: goes by no metric"));
+        if text(&scaler.0, "/spec/metrics/0/pods/metric/name") != "rpc_in_flight" {
+            faults.push(format!("{title}: does not go by rpc_in_flight"));
         }
     }
     faults
@@ -322,6 +325,12 @@ pub(super) fn service_ports(set: &Set<'_>) -> Vec<String> {
         for port in list(&service.0, "/spec/ports") {
             let target = port.get("targetPort").unwrap_or(&Value::Null);
             let listens = pod.port(target);
+            if port.get("name") != Some(target) {
+                faults.push(format!(
+                    "{}: a port leads to another's place: {port}",
+                    service.title()
+                ));
+            }
             if listens.is_none() {
                 faults.push(format!("{}: its pods have no port {target}", service.title()));
             }
@@ -360,11 +369,48 @@ pub(super) fn service_ports(set: &Set<'_>) -> Vec<String> {
     faults
 }
 
+/// What of a service's contract callers from outside reach: the rpcs, and neither health nor reflection.
+fn rpcs(binary: &str) -> Vec<Value> {
+    let name = binary.trim_start_matches("svc-");
+    let services = crate::contract::grpc_services(name).into_iter();
+    services
+        .map(|service| json!({"method": {"type": "Exact", "service": service.full_name()}}))
+        .collect()
+}
+
+/// What of a service's HTTP callers from outside reach: neither metrics nor health.
+fn paths() -> Vec<Value> {
+    [
+        ("PathPrefix", "/v1"),
+        ("PathPrefix", "/docs"),
+        ("Exact", "/openapi.json"),
+    ]
+    .map(|(kind, path)| json!({"path": {"type": kind, "value": path}}))
+    .to_vec()
+}
+
 pub(super) fn routes(set: &Set<'_>) -> Vec<String> {
     let mut faults = Vec::new();
     let mut hosts = BTreeSet::new();
     for route in set.of("GRPCRoute").chain(set.of("HTTPRoute")) {
         let title = route.title();
+        let gateway = &set.fleet.cluster.gateway;
+        let (parent, is_grpc) = (list(&route.0, "/spec/parentRefs"), route.kind() == "GRPCRoute");
+        if parent.len() != 1
+            || parent.iter().any(|one| {
+                (text(one, "/namespace"), text(one, "/name")) != (&gateway.namespace, &gateway.name)
+            })
+        {
+            faults.push(format!("{title}: is not attached to the fleet's gateway alone"));
+        }
+        let matched: Vec<_> = list(&route.0, "/spec/rules")
+            .iter()
+            .flat_map(|rule| list(rule, "/matches"))
+            .collect();
+        let wanted = if is_grpc { rpcs(route.name()) } else { paths() };
+        if matched.len() != wanted.len() || wanted.iter().any(|one| !matched.contains(&one)) {
+            faults.push(format!("{title}: lets in something else than the API"));
+        }
         let names = list(&route.0, "/spec/hostnames");
         if names.is_empty() {
             faults.push(format!("{title}: takes every host name"));
@@ -378,28 +424,17 @@ pub(super) fn routes(set: &Set<'_>) -> Vec<String> {
             }
         }
         for rule in list(&route.0, "/spec/rules") {
-            if list(rule, "/matches").is_empty() {
-                faults.push(format!("{title}: lets everything in"));
-            }
-            for path in list(rule, "/matches").iter().map(|one| text(one, "/path/value")) {
-                if ["/metrics", "/healthz", "/version"]
-                    .iter()
-                    .any(|inner| inner.starts_with(path) && !path.is_empty())
-                {
-                    faults.push(format!("{title}: {path} leads to what is for the cluster only"));
-                }
-            }
             for backend in list(rule, "/backendRefs") {
                 let name = text(backend, "/name");
                 let found = set.find("Service", name).is_some_and(|service| {
-                    list(&service.0, "/spec/ports")
-                        .iter()
-                        .any(|port| port.get("port") == backend.get("port"))
-                        && text(&service.0, "/spec/clusterIP") != "None"
+                    list(&service.0, "/spec/ports").iter().any(|port| {
+                        let kind = if is_grpc { "grpc" } else { "http" };
+                        port.get("port") == backend.get("port") && text(port, "/name") == kind
+                    }) && text(&service.0, "/spec/clusterIP") != "None"
                 });
-                if !found {
+                if !found || number(backend, "/weight") != Some(1) {
                     faults.push(format!(
-                        "{title}: there is no Service {name} with that port and an address"
+                        "{title}: there is no Service {name} with that port and an address, or it gets no share"
                     ));
                 }
             }

@@ -95,17 +95,16 @@ pub(super) fn security(set: &Set<'_>) -> Vec<String> {
 pub(super) fn image_by_digest(set: &Set<'_>) -> Vec<String> {
     each(set, |pod| {
         let wrong = |image: &&str| {
+            let name = text(pod.labels(), "/app.kubernetes.io~1name");
             let digest = image
-                .strip_prefix(&format!("{}/", set.fleet.registry))
-                .and_then(|rest| rest.split_once("@sha256:"))
-                .map(|(_, digest)| digest)
+                .strip_prefix(&format!("{}/{name}@sha256:", set.fleet.registry))
                 .unwrap_or_default();
             digest.len() != 64 || !digest.chars().all(|letter| letter.is_ascii_hexdigit())
         };
         let images = pod.containers().iter().map(|container| text(container, "/image"));
         images
             .filter(wrong)
-            .map(|image| format!("{image} is not in {} by digest", set.fleet.registry))
+            .map(|image| format!("{image} is not its own image in {} by digest", set.fleet.registry))
             .collect()
     })
 }

@@ -31,6 +31,19 @@ pub(super) fn references(set: &Set<'_>) -> Vec<String> {
             faults.push(format!("{owner}: there is no ServiceAccount {account}"));
         }
         for container in pod.containers() {
+            // A serving pod must not know the owner of the schema, and the migration needs no more.
+            let name = text(pod.labels(), "/app.kubernetes.io~1name");
+            let wanted = match pod.owner.kind() {
+                "Job" => format!("{name}-migration"),
+                _ => name.to_owned(),
+            };
+            let sources = list(container, "/envFrom").iter();
+            let secrets: Vec<_> = sources
+                .filter_map(|source| source.pointer("/secretRef/name"))
+                .collect();
+            if secrets != [&wanted] {
+                faults.push(format!("{owner}: reads {secrets:?}, and not the Secret {wanted}"));
+            }
             let mut given: Vec<String> = Vec::new();
             for source in list(container, "/envFrom") {
                 let config = text(source, "/configMapRef/name");
@@ -88,12 +101,10 @@ pub(super) fn references(set: &Set<'_>) -> Vec<String> {
             if property != text(one, "/secretKey") {
                 faults.push(format!("{}: {property} is renamed", secret.title()));
             }
-            let prefix = format!("localplus/{}/", set.environment.name);
-            if !text(one, "/remoteRef/key").starts_with(&prefix) {
-                faults.push(format!(
-                    "{}: {property} is not read below {prefix}",
-                    secret.title()
-                ));
+            let own = text(&secret.0, "/metadata/labels/app.kubernetes.io~1name");
+            let place = format!("localplus/{}/{own}", set.environment.name);
+            if text(one, "/remoteRef/key") != place {
+                faults.push(format!("{}: {property} is not read at {place}", secret.title()));
             }
         }
     }
