@@ -406,7 +406,7 @@ impl Stage<'_> {
         Ok(evicted.into_inner().len())
     }
 
-    /// Three pods of each service in place of one, by a commit; then who answered how much.
+    /// Three pods of each service in place of one, by a commit for each; then who answered how much.
     async fn grow(&self, staging: &Environment) -> anyhow::Result<String> {
         let ledger = self.fleet.service("ledger").context("no ledger")?;
         let few = push::serving(self.cluster, &staging.namespace, ledger)
@@ -425,11 +425,14 @@ impl Stage<'_> {
         own.context("no such environment")?.replicas_minimum = 3;
         self.generate(&changed)?;
         let commit = self.repository.commit("Three pods of each service in staging")?;
+        let mut promoted = Vec::new();
         for service in &self.fleet.services {
             promotion::write(&self.repository.folder, &service.name, &staging.name, &commit)?;
+            let subject = format!("Let {} grow in staging", service.binary());
+            promoted.push(self.repository.commit(&subject)?);
+            self.repository.push(false)?;
+            push::until_runs(self.cluster, staging, std::slice::from_ref(service), &commit).await?;
         }
-        let promoted = self.repository.commit("Let staging grow")?;
-        self.repository.push(false)?;
         until(
             "staging has 3 pods of svc-ledger",
             Duration::from_mins(4),
@@ -462,8 +465,9 @@ impl Stage<'_> {
             .iter()
             .map(|share| format!("{} %", share * 100 / total.max(1)))
             .collect();
-        self.repository.revert(&promoted)?;
-        self.repository.revert(&commit)?;
+        for grown in promoted.iter().rev().chain([&commit]) {
+            self.repository.revert(grown)?;
+        }
         self.repository.push(false)?;
         Ok(format!(
             "svc-ledger's pods answered {} of 20 s",
