@@ -42,8 +42,6 @@ const AROUND: Duration = Duration::from_secs(10);
 /// every 3 s.
 const KNOWN: Duration = Duration::from_secs(35);
 
-/// Those that the load calls most. All six would be twelve pods more, and their starts what is measured.
-const GROWN: [&str; 2] = ["ledger", "wallet"];
 /// After so long a Deployment counts no pod that was evicted.
 const NOTICED: Duration = Duration::from_secs(2);
 
@@ -137,7 +135,7 @@ pub(crate) async fn run(proof: &Proof) -> anyhow::Result<()> {
     stage
         .under_load(
             staging,
-            "from 1 pod of svc-ledger and svc-wallet to 3",
+            "from 1 pod of each service to 3",
             &mut report,
             stage.grow(staging),
         )
@@ -426,14 +424,9 @@ impl Stage<'_> {
             .find(|one| one.name == staging.name);
         own.context("no such environment")?.replicas_minimum = 3;
         self.generate(&changed)?;
-        let commit = self.repository.commit("Three pods in staging")?;
+        let commit = self.repository.commit("Three pods of each service in staging")?;
         let mut promoted = Vec::new();
-        for service in self
-            .fleet
-            .services
-            .iter()
-            .filter(|one| GROWN.contains(&one.name.as_str()))
-        {
+        for service in &self.fleet.services {
             promotion::write(&self.repository.folder, &service.name, &staging.name, &commit)?;
             let subject = format!("Let {} grow in staging", service.binary());
             promoted.push(self.repository.commit(&subject)?);

@@ -81,19 +81,6 @@ fn application(object: &Value, spec: &str, tree: &Tree) -> Vec<String> {
             fault(&format!("syncPolicy.automated.{automated} is not true"));
         }
     }
-    let options = list(spec, "/syncPolicy/syncOptions");
-    for wanted in [
-        "PruneLast=true",
-        "ServerSideApply=true",
-        "FailOnSharedResource=true",
-    ] {
-        if !options.contains(&json!(wanted)) {
-            fault(&format!("syncOptions lack {wanted}"));
-        }
-    }
-    if options.contains(&json!("CreateNamespace=true")) {
-        fault("creates its namespace, which would then lack pod security: the platform makes namespaces");
-    }
     if spec.pointer("/syncPolicy/retry/refresh") != Some(&json!(true)) {
         fault(
             "retry.refresh is not true: a failed sync would be tried again at its own commit, and the revert would wait",
@@ -304,17 +291,17 @@ mod tests {
             json!(false),
         );
         set(
-            "lack PruneLast=true",
+            "syncOptions are more, or less",
             "/spec/template/spec/syncPolicy/syncOptions",
             json!(["ServerSideApply=true"]),
         );
         set(
-            "lack ServerSideApply=true",
+            "syncOptions are more, or less",
             "/spec/template/spec/syncPolicy/syncOptions",
             json!(["PruneLast=true"]),
         );
         set(
-            "creates its namespace",
+            "syncOptions are more, or less",
             "/spec/template/spec/syncPolicy/syncOptions/0",
             json!("CreateNamespace=true"),
         );

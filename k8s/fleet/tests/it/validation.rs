@@ -78,6 +78,11 @@ fn each_fault_is_named() {
             "svc-ledger: name: stands twice",
         ),
         (
+            "http://issuer-staging.localplus-data:7100",
+            "http://issuer-dev.localplus-data:7100",
+            "environments: issuer.url: http://issuer-dev.localplus-data:7100 stands twice",
+        ),
+        (
             "grace_seconds: 70",
             "grace_seconds: 55",
             "shutdown.grace_seconds: 55 s are not longer than the 55500 ms",
