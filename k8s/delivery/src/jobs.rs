@@ -114,6 +114,8 @@ async fn start(cluster: &Cluster, program: &Program<'_>) -> anyhow::Result<()> {
                         "image": image,
                         "imagePullPolicy": "IfNotPresent",
                         "command": command,
+                        // Callers that are kept waiting would count as a slow fleet.
+                        "resources": {"requests": {"cpu": "150m"}},
                         "env": env(variables),
                         "securityContext": restricted(),
                     }],

@@ -195,6 +195,7 @@ pub(crate) async fn start_issuers(
                             "image": image.reference,
                             "imagePullPolicy": "IfNotPresent",
                             "command": ["/issuer"],
+                            "resources": {"requests": {"cpu": "10m"}},
                             "env": jobs::env(&variables),
                             "ports": [{"containerPort": 7100}],
                             "readinessProbe": {"httpGet": {"path": "/healthz/ready", "port": 7100}, "periodSeconds": 1},
