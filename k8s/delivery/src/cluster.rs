@@ -23,7 +23,8 @@ use tokio::{sync::Mutex, time::sleep};
 
 /// Who the API server records as the owner of the fields that a proof applies.
 const MANAGER: &str = "localplus-delivery";
-const STEP: Duration = Duration::from_millis(300);
+/// Between two questions. All Applications asked for three times a second took a tenth of a processor.
+const STEP: Duration = Duration::from_secs(1);
 
 /// A cluster, and the kinds that it is known to serve.
 pub(crate) struct Cluster {
