@@ -196,7 +196,8 @@ impl Api {
             }
             Kind::General => {
                 let entries = post.lines.iter().map(new_entry).collect();
-                let message = ledger::CreateTransactionRequest { entries, reference };
+                let mut message = ledger::CreateTransactionRequest::default();
+                (message.entries, message.reference) = (entries, reference);
                 let request = self.request(merchant, key, message).map_err(malformed)?;
                 let answer = client.create_transaction(request).await?.into_inner();
                 Ok((answer.transaction, answer.balances))
@@ -401,6 +402,7 @@ fn new_entry(line: &Line) -> ledger::NewEntry {
         account_id: line.account.clone(),
         direction: direction.into(),
         amount: money(line.amount),
+        ..Default::default()
     }
 }
 
@@ -428,7 +430,7 @@ fn transaction_of(merchant: MerchantId, found: Option<ledger::Transaction>) -> a
         ledger::TransactionKind::General => Kind::General,
         ledger::TransactionKind::Earn => Kind::Earn,
         ledger::TransactionKind::Burn => Kind::Burn,
-        ledger::TransactionKind::Unspecified => return Err(anyhow!("a transaction of no kind")),
+        other => return Err(anyhow!("a transaction of kind {other:?}, which nobody asked for")),
     };
     Ok(Transaction {
         id: found.transaction_id,

@@ -327,7 +327,21 @@ async fn trade(anybody: &Anybody, till: &e2e::Till) -> Ids {
     let mut ids = Ids::new();
     let wallet = till.open_wallet("PTS", "claire@example.com", "en").await.unwrap();
     till.earn(&wallet.account_id, 5, "PTS").await.unwrap();
-    ids.insert("account_id".to_owned(), wallet.account_id.clone());
+    let later = SystemClock.now() + Duration::from_hours(1);
+    let hold = json!({
+        "accountId": wallet.account_id, "amount": {"minorUnits": "1", "assetCode": "PTS"}, "expiresAt": later.to_string(),
+    });
+    let hold = shop::write(&anybody.own, till, "SVC_LEDGER_HTTP_URL", "/v1/holds", hold).await;
+    let hold = hold["hold"]["holdId"].as_str().unwrap();
+    for (name, id) in [
+        ("account_id", wallet.account_id.as_str()),
+        ("debt_account_id", &wallet.account_id),
+        ("destination_account_id", &wallet.account_id),
+        ("hold_id", hold),
+        ("releases_hold_id", hold),
+    ] {
+        ids.insert(name.to_owned(), id.to_owned());
+    }
 
     let cards = "SVC_GIFTCARD_HTTP_URL";
     let product = json!({"name": "A card", "currencyCode": "EUR", "denominations": ["2500"]});

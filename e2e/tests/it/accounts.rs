@@ -152,11 +152,13 @@ impl Chart {
                     minor_units: line.minor_units,
                     asset_code: line.asset.clone(),
                 }),
+                ..Default::default()
             });
         }
         let wanted = CreateTransactionRequest {
             entries,
             reference: self.till.new_name("page"),
+            ..Default::default()
         };
         let request = self.till.request(wanted).unwrap();
         let posted = self.till.ledger.clone().create_transaction(request).await?;

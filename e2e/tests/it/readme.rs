@@ -77,18 +77,24 @@ fn an_ellipsis_stands_for_anything_within_a_line() {
 
 #[test]
 fn the_readme_s_lines_print_what_it_says() {
-    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
-    let examples = examples(&std::fs::read_to_string(readme).unwrap());
-    assert!(examples.len() >= 6);
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../");
     let own = fleet::start(&[]);
+    for (readme, least) in [("README.md", 6), ("services/svc-ledger/README.md", 4)] {
+        let examples = examples(&std::fs::read_to_string(format!("{root}{readme}")).unwrap());
+        assert!(examples.len() >= least, "{readme}");
+        run(&examples, &own.plan, readme);
+    }
+}
 
+/// Runs the examples as one reader types them, and compares what they print.
+fn run(examples: &[Example], plan: &Plan, readme: &str) {
     // One shell, as a reader has one: what an example sets the next one uses.
     let mut script = String::from("set -e\n");
-    for example in &examples {
+    for example in examples {
         let _ = writeln!(script, "{}\necho '--- end of example'", example.typed);
     }
-    let mut ports = vec![(Plan::default().issuer_port, own.plan.issuer_port)];
-    for (default, one) in FLEET.iter().zip(&own.plan.services) {
+    let mut ports = vec![(Plan::default().issuer_port, plan.issuer_port)];
+    for (default, one) in FLEET.iter().zip(&plan.services) {
         ports.extend([
             (default.grpc_port, one.grpc_port),
             (default.http_port, one.http_port),
@@ -116,7 +122,7 @@ fn the_readme_s_lines_print_what_it_says() {
     for (example, printed) in examples.iter().zip(&printed) {
         assert!(
             agrees(printed, &example.printed),
-            "typed:\n{}\nprinted:\n{printed}\nthe README says:\n{}\nerrors: {}",
+            "{readme}: typed:\n{}\nprinted:\n{printed}\nthe README says:\n{}\nerrors: {}",
             example.typed,
             example.printed,
             String::from_utf8_lossy(&output.stderr)

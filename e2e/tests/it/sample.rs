@@ -62,7 +62,11 @@ impl Sample {
     }
 
     fn value(&mut self, field: &FieldDescriptor, ids: &Ids) -> Option<Value> {
-        let name = field.name();
+        // A list of ids is one of some id.
+        let name = match field.name() {
+            many if many.ends_with("_ids") => many.trim_end_matches('s'),
+            one => one,
+        };
         Some(match field.kind() {
             // Positions, pages and times may be absent; a made-up one is refused before anything else is looked at.
             Kind::String if name.ends_with("_token") => return None,

@@ -1,6 +1,6 @@
 //! svc-ledger: every unit of value is an entry here.
 //!
-//! Owns accounts, transactions and entries, and the event `ledger.transactions.v1`. It knows no programmes,
+//! Owns accounts, holds, transactions and entries, and the event `ledger.transactions.v1`. It knows no programmes,
 //! cards or customers. A write's way: `api/grpc.rs` → `application/post_transaction.rs` (the queue and its
 //! poster) → `infrastructure/postgres/posting.rs` (one batch) → `ledger_domain::Book` (the rules).
 //!
@@ -8,6 +8,8 @@
 //! - debits equal credits, limits hold and history never changes, whoever writes: `database::*`;
 //! - one key, one transaction, one answer, also concurrently: `idempotency::*`;
 //! - sequences have no gap and balances are exact under concurrency: `posting::*`;
+//! - what a hold reserves is there for it alone, until its time is over: `holds::*`;
+//! - no more is undone than was done, each tender to its origin: `reversals::*`;
 //! - bad input names its field and writes nothing: `bad_input::*`;
 //! - each transaction has its event, in order of its accounts: `events::*`.
 

@@ -17,6 +17,7 @@ pub mod database;
 pub mod mail;
 pub mod otlp;
 pub mod servers;
+mod stub;
 pub mod time;
 
 pub use database::TestDatabase;

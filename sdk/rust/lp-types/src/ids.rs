@@ -85,6 +85,8 @@ typed_ids! {
     AccountId = "acc";
     /// A ledger transaction.
     TransactionId = "txn";
+    /// Value of an account that is reserved.
+    HoldId = "hld";
     /// A customer of a merchant.
     CustomerId = "cus";
     /// A customer's wallet.

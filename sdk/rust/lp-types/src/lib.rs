@@ -17,7 +17,9 @@ pub mod names;
 pub mod time;
 
 pub use caller::CallerContext;
-pub use ids::{AccountId, CustomerId, MerchantId, NotificationId, RequestId, TransactionId, WalletId};
+pub use ids::{
+    AccountId, CustomerId, HoldId, MerchantId, NotificationId, RequestId, TransactionId, WalletId,
+};
 pub use money::{Amount, AssetCode, MinorUnits};
 pub use names::{Actor, IdempotencyKey, Reference};
 pub use time::{Clock, IdSource, SystemClock, SystemIds};

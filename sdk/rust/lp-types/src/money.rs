@@ -76,6 +76,12 @@ impl MinorUnits {
         self.0.checked_add(amount.0).map(Self)
     }
 
+    /// The sum, or `None` when it leaves the range.
+    #[must_use]
+    pub fn sum(self, other: Self) -> Option<Self> {
+        self.0.checked_add(other.0).map(Self)
+    }
+
     /// The difference, or `None` when it leaves the range.
     #[must_use]
     pub fn minus(self, other: Self) -> Option<Self> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lp_types::{AccountId, Amount, AssetCode};
+use lp_types::{AccountId, Amount, AssetCode, HoldId};
 use serde::{Deserialize, Serialize};
 
 use crate::{AccountType, Direction};
@@ -21,6 +21,8 @@ pub struct NewEntry {
     pub amount: Amount,
     /// Of what; it must be the account's asset.
     pub asset: AssetCode,
+    /// The hold that it draws on, if any: one of the same account and side.
+    pub hold: Option<HoldId>,
 }
 
 /// What a transaction did.
@@ -32,13 +34,22 @@ pub enum TransactionKind {
     Earn,
     /// Points taken from a customer.
     Burn,
+    /// Value taken that a hold had reserved.
+    Capture,
+    /// What undoes a transaction, or a part of it.
+    Reversal,
 }
 
 /// A transaction to be posted, right as far as it can be told without any account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NewTransaction {
-    /// Entries given by the caller: 2 to [`MAX_ENTRIES`], balanced per asset.
-    General(Vec<NewEntry>),
+    /// Entries given by the caller.
+    General {
+        /// 2 to [`MAX_ENTRIES`], balanced per asset.
+        entries: Vec<NewEntry>,
+        /// The holds that end with it: what they still reserve afterwards is given back.
+        releases: Vec<HoldId>,
+    },
     /// Points to a customer, from the asset's issuance account.
     Earn {
         /// The customer's account.
@@ -56,6 +67,17 @@ pub enum NewTransaction {
         amount: Amount,
         /// Of which programme.
         asset: AssetCode,
+    },
+    /// What a hold reserves, to another account.
+    Capture {
+        /// The hold.
+        hold: HoldId,
+        /// How much of it, of the hold's asset; none: all that is left.
+        amount: Option<(Amount, AssetCode)>,
+        /// The other account.
+        destination: AccountId,
+        /// The hold, where it ends with this capture.
+        releases: Option<HoldId>,
     },
 }
 
@@ -82,7 +104,7 @@ impl NewTransaction {
     ///
     /// # Errors
     /// When there are too few or too many, or they do not balance.
-    pub fn general(entries: Vec<NewEntry>) -> Result<Self, Invalid> {
+    pub fn general(entries: Vec<NewEntry>, releases: Vec<HoldId>) -> Result<Self, Invalid> {
         if !(2..=MAX_ENTRIES).contains(&entries.len()) {
             return Err(Invalid::EntryCount);
         }
@@ -105,22 +127,45 @@ impl NewTransaction {
                 credits,
             });
         }
-        Ok(Self::General(entries))
+        Ok(Self::General { entries, releases })
     }
 
     /// What it does.
     pub fn kind(&self) -> TransactionKind {
         match self {
-            Self::General(_) => TransactionKind::General,
+            Self::General { .. } => TransactionKind::General,
             Self::Earn { .. } => TransactionKind::Earn,
             Self::Burn { .. } => TransactionKind::Burn,
+            Self::Capture { .. } => TransactionKind::Capture,
+        }
+    }
+
+    /// The holds that end with it.
+    pub(crate) fn releases(&self) -> &[HoldId] {
+        match self {
+            Self::General { releases, .. } => releases,
+            Self::Capture { releases, .. } => releases.as_slice(),
+            Self::Earn { .. } | Self::Burn { .. } => &[],
+        }
+    }
+
+    /// The holds that the caller named: those that it draws on, and those that end with it.
+    pub fn named_holds(&self) -> Vec<HoldId> {
+        match self {
+            Self::General { entries, releases } => {
+                let drawn = entries.iter().filter_map(|entry| entry.hold);
+                drawn.chain(releases.iter().copied()).collect()
+            }
+            Self::Capture { hold, .. } => vec![*hold],
+            Self::Earn { .. } | Self::Burn { .. } => Vec::new(),
         }
     }
 
     /// The accounts that the caller named.
     pub fn named_accounts(&self) -> Vec<AccountId> {
         match self {
-            Self::General(entries) => entries.iter().map(|e| e.account).collect(),
+            Self::General { entries, .. } => entries.iter().map(|e| e.account).collect(),
+            Self::Capture { destination, .. } => vec![*destination],
             Self::Earn { account, .. } | Self::Burn { account, .. } => vec![*account],
         }
     }
@@ -145,4 +190,8 @@ pub struct PostedEntry {
     pub account_sequence: i64,
     /// The account's balance, on its normal side, after this entry.
     pub balance_after: lp_types::MinorUnits,
+    /// The hold that it drew on.
+    pub hold: Option<HoldId>,
+    /// The line of the reversed transaction that it undoes; none where it undoes nothing.
+    pub reverses: Option<i16>,
 }

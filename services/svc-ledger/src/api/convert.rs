@@ -1,9 +1,12 @@
 //! Between the contract's messages and the domain's types.
 
-use ledger_domain::{AccountType, Asset, AssetKind, Direction, Limits, NewEntry, PostedEntry};
+use ledger_domain::{
+    AccountState, AccountType, Asset, AssetKind, Direction, Hold, HoldState, Limits, NewEntry, PostedEntry,
+    Shortfall,
+};
 use lp_contracts::{common::v1::Money, ledger::v1, time::to_wire, token::ConsistencyToken};
 use lp_error::{Error, InField, Result};
-use lp_types::{AccountId, Amount, AssetCode, MinorUnits, TransactionId};
+use lp_types::{AccountId, Amount, AssetCode, HoldId, MinorUnits, TransactionId};
 
 use crate::infrastructure::{
     events::{account_type, direction, kind},
@@ -15,6 +18,45 @@ use crate::infrastructure::{
 
 pub(super) fn account_id(text: &str, field: &str) -> Result<AccountId> {
     text.parse().in_field(field)
+}
+
+pub(super) fn hold_id(text: &str) -> Result<HoldId> {
+    text.parse().in_field("holdId")
+}
+
+/// The holds that end with a transaction.
+pub(super) fn releases(texts: &[String]) -> Result<Vec<HoldId>> {
+    if texts.len() > ledger_domain::MAX_ENTRIES {
+        return Err(Error::invalid_field(
+            "releasesHoldIds",
+            format!("must be at most {}", ledger_domain::MAX_ENTRIES),
+        ));
+    }
+    let id = |(index, text): (usize, &String)| text.parse().in_field(&format!("releasesHoldIds[{index}]"));
+    texts.iter().enumerate().map(id).collect()
+}
+
+/// What happens where an account lacks what a reversal takes back.
+pub(super) fn shortfall(of: v1::Shortfall, debt_account: &str) -> Result<Shortfall> {
+    const FIELD: &str = "debtAccountId";
+    let owes = of == v1::Shortfall::Owe;
+    if !owes && !debt_account.is_empty() {
+        return Err(Error::invalid_field(FIELD, "goes with SHORTFALL_OWE only"));
+    }
+    Ok(match of {
+        v1::Shortfall::Unspecified | v1::Shortfall::Refuse => Shortfall::Refuse,
+        v1::Shortfall::Overdraw => Shortfall::Overdraw,
+        v1::Shortfall::Owe => Shortfall::Owe(account_id(debt_account, FIELD)?),
+    })
+}
+
+/// The side that a caller named, if any.
+pub(super) fn side(of: v1::Direction) -> Option<Direction> {
+    match of {
+        v1::Direction::Debit => Some(Direction::Debit),
+        v1::Direction::Credit => Some(Direction::Credit),
+        v1::Direction::Unspecified => None,
+    }
 }
 
 /// An amount and its asset, from the field `field`.
@@ -33,23 +75,21 @@ pub(super) fn new_entries(entries: Vec<v1::NewEntry>) -> Result<Vec<NewEntry>> {
         ));
     }
     let entry = |(index, entry): (usize, v1::NewEntry)| {
-        let side = match entry.direction() {
-            v1::Direction::Debit => Direction::Debit,
-            v1::Direction::Credit => Direction::Credit,
-            v1::Direction::Unspecified => {
-                return Err(Error::invalid_field(
-                    format!("entries[{index}].direction"),
-                    "must be DIRECTION_DEBIT or DIRECTION_CREDIT",
-                ));
-            }
+        let direction = side(entry.direction())
+            .ok_or("must be DIRECTION_DEBIT or DIRECTION_CREDIT")
+            .in_field(&format!("entries[{index}].direction"))?;
+        let hold = match entry.hold_id.as_str() {
+            "" => None,
+            text => Some(text.parse().in_field(&format!("entries[{index}].holdId"))?),
         };
         let (amount, asset) = money(entry.amount, &format!("entries[{index}].amount"))?;
         let account = account_id(&entry.account_id, &format!("entries[{index}].accountId"))?;
         Ok(NewEntry {
             account,
-            direction: side,
+            direction,
             amount,
             asset,
+            hold,
         })
     };
     entries.into_iter().enumerate().map(entry).collect()
@@ -115,9 +155,9 @@ fn wire_money(minor_units: MinorUnits, asset: &AssetCode) -> Option<Money> {
 
 pub(super) fn balance(record: &AccountRecord, epoch: i64) -> Result<v1::Balance> {
     let account = &record.account;
-    let held = account
-        .balance()
-        .ok_or_else(|| Error::internal(format!("{} is out of range", account.id)))?;
+    let out_of_range = || Error::internal(format!("{} is out of range", account.id));
+    let held = account.balance().ok_or_else(out_of_range)?;
+    let available = account.available().ok_or_else(out_of_range)?;
     let token = ConsistencyToken {
         account: account.id,
         epoch,
@@ -129,6 +169,7 @@ pub(super) fn balance(record: &AccountRecord, epoch: i64) -> Result<v1::Balance>
         sequence: account.sequence,
         posted_at: account.posted_at.map(to_wire),
         consistency_token: token.encode(),
+        available: Some(available.get()),
     })
 }
 
@@ -150,7 +191,38 @@ pub(super) fn account(record: &AccountRecord, epoch: i64) -> Result<v1::Account>
         posted_debits: account.posted_debits.get(),
         posted_credits: account.posted_credits.get(),
         created_at: Some(to_wire(record.created_at)),
+        state: account_state(account.state).into(),
+        debt: account.debt.get(),
     })
+}
+
+fn account_state(of: AccountState) -> v1::AccountState {
+    match of {
+        AccountState::Open => v1::AccountState::Open,
+        AccountState::Frozen => v1::AccountState::Frozen,
+        AccountState::Closed => v1::AccountState::Closed,
+    }
+}
+
+pub(super) fn hold(of: &Hold) -> v1::Hold {
+    let state = match of.state {
+        HoldState::Open => v1::HoldState::Open,
+        HoldState::Captured => v1::HoldState::Captured,
+        HoldState::Voided => v1::HoldState::Voided,
+        HoldState::Expired => v1::HoldState::Expired,
+    };
+    v1::Hold {
+        hold_id: of.id.to_string(),
+        account_id: of.account.to_string(),
+        direction: direction(of.direction).into(),
+        amount: wire_money(MinorUnits::new(of.amount.get()), &of.asset),
+        captured: of.captured.get(),
+        remaining: of.remaining().get(),
+        state: state.into(),
+        reference: of.reference.as_ref().map(ToString::to_string).unwrap_or_default(),
+        placed_at: Some(to_wire(of.placed_at)),
+        expires_at: Some(to_wire(of.expires_at)),
+    }
 }
 
 fn entry(id: TransactionId, posted_at: jiff::Timestamp, entry: &PostedEntry) -> v1::Entry {
@@ -163,6 +235,8 @@ fn entry(id: TransactionId, posted_at: jiff::Timestamp, entry: &PostedEntry) -> 
         account_sequence: entry.account_sequence,
         balance_after: entry.balance_after.get(),
         posted_at: Some(to_wire(posted_at)),
+        hold_id: entry.hold.map(|hold| hold.to_string()).unwrap_or_default(),
+        reverses_line: entry.reverses.unwrap_or_default().into(),
     }
 }
 
@@ -185,6 +259,7 @@ pub(super) fn transaction(posted: &PostedTransaction) -> v1::Transaction {
             .map(|e| entry(posted.id, posted.posted_at, e))
             .collect(),
         posted_at: Some(to_wire(posted.posted_at)),
+        reverses_transaction_id: posted.reverses.map(|id| id.to_string()).unwrap_or_default(),
     }
 }
 
@@ -203,6 +278,8 @@ pub(super) fn balances_after(posted: &PostedTransaction, epoch: i64) -> Vec<v1::
             sequence: entry.account_sequence,
             posted_at: Some(to_wire(posted.posted_at)),
             consistency_token: token.encode(),
+            // What holds reserved then is not part of the transaction.
+            available: None,
         };
         // An account's last entry tells what it holds afterwards.
         match balances.iter_mut().find(|(id, _)| *id == entry.account) {

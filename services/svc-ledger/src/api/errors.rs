@@ -115,5 +115,60 @@ pub(super) fn refused(refusal: &Refusal) -> Error {
         )
         .with_field("accountId", message),
         Refusal::ReferenceTaken { reference } => reference_taken(reference),
+        Refusal::AccountFrozen { account } => {
+            error(Code::FailedPrecondition, ErrorReason::AccountFrozen, message)
+                .with_metadata("account", account)
+        }
+        Refusal::AccountClosed { account } => {
+            error(Code::FailedPrecondition, ErrorReason::AccountClosed, message)
+                .with_metadata("account", account)
+        }
+        Refusal::AccountNotEmpty { balance, held, .. } => {
+            error(Code::FailedPrecondition, ErrorReason::AccountNotEmpty, message)
+                .with_metadata("balance", balance)
+                .with_metadata("held", held)
+        }
+        Refusal::UnknownHold { hold, entry: None } => unknown_hold(*hold),
+        Refusal::UnknownHold { entry, .. } => error(Code::NotFound, ErrorReason::UnknownHold, message)
+            .with_field(in_entry(entry, "holdId"), "no such hold"),
+        Refusal::HoldNotOpen { hold, state } => {
+            error(Code::FailedPrecondition, ErrorReason::HoldNotOpen, message)
+                .with_metadata("hold", hold)
+                .with_metadata("state", format!("{state:?}").to_uppercase())
+        }
+        Refusal::HoldExceeded { hold, remaining } => {
+            error(Code::FailedPrecondition, ErrorReason::HoldExceeded, message)
+                .with_metadata("hold", hold)
+                .with_metadata("remaining", remaining)
+        }
+        Refusal::HoldMismatch { entry, .. } => {
+            error(Code::InvalidArgument, ErrorReason::HoldMismatch, message.clone())
+                .with_field(in_entry(entry, "holdId"), message)
+        }
+        Refusal::ExpiryPassed => Error::invalid_field("expiresAt", "must come after now"),
+        Refusal::UnknownTransaction { transaction } => unknown_transaction(*transaction),
+        Refusal::NotReversible { .. } => error(Code::FailedPrecondition, ErrorReason::NotReversible, message),
+        Refusal::NothingToReverse { .. } => {
+            error(Code::FailedPrecondition, ErrorReason::AlreadyReversed, message)
+        }
+        Refusal::ReversalExceeded { asset, left, .. } => {
+            error(Code::FailedPrecondition, ErrorReason::ReversalExceeded, message)
+                .with_metadata("asset", asset)
+                .with_metadata("left", left)
+        }
+        Refusal::AssetNotInvolved { .. } => {
+            error(Code::InvalidArgument, ErrorReason::AssetMismatch, message.clone())
+                .with_field("amount.assetCode", message)
+        }
     }
+}
+
+/// NOT_FOUND of a transaction.
+pub(super) fn unknown_transaction(id: lp_types::TransactionId) -> Error {
+    Error::not_found(id).with_field("transactionId", "no such transaction")
+}
+
+/// NOT_FOUND of a hold.
+pub(super) fn unknown_hold(id: lp_types::HoldId) -> Error {
+    Error::not_found(id).with_field("holdId", "no such hold")
 }

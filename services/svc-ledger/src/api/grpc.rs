@@ -1,16 +1,20 @@
 //! The rpcs of `LedgerService`.
 
-use ledger_domain::NewTransaction;
+use std::time::Duration;
+
+use ledger_domain::{AccountState, Command, NewHold, NewReversal, NewTransaction};
 use lp_chassis::{
     Call,
     call::{claim, optional},
     page::Page,
 };
-use lp_contracts::ledger::v1::{self, ledger_service_server::LedgerService};
+use lp_contracts::{
+    ledger::v1::{self, ledger_service_server::LedgerService},
+    time::from_wire,
+};
 use lp_error::{Error, InField, Result};
 use lp_pg::Database;
-use lp_types::{AccountId, AssetCode, Reference, TransactionId, time::Ambient};
-use prost::Message;
+use lp_types::{AssetCode, HoldId, Reference, TransactionId, time::Ambient};
 use tonic::{Request, Response, Status};
 
 use super::{convert, errors};
@@ -18,10 +22,10 @@ use crate::{
     application::{
         create_account::{self, NewAccount, create_account},
         create_asset::{self, NewAsset, create_asset},
-        post_transaction::{Queue, Verdict, Wanted},
+        post_transaction::Queue,
         read::{self, Slice},
     },
-    infrastructure::postgres::{accounts::AccountRecord, transactions::PostedTransaction},
+    infrastructure::postgres::accounts::AccountRecord,
 };
 
 type Answer<T> = std::result::Result<Response<T>, Status>;
@@ -30,8 +34,8 @@ type Answer<T> = std::result::Result<Response<T>, Status>;
 #[derive(Debug)]
 pub struct LedgerApi {
     database: Database,
-    ambient: Ambient,
-    queue: Queue,
+    pub(super) ambient: Ambient,
+    pub(super) queue: Queue,
 }
 
 impl LedgerApi {
@@ -44,41 +48,16 @@ impl LedgerApi {
         }
     }
 
-    /// Posts, and turns the verdict into an answer.
-    async fn post<M: Message>(
-        &self,
-        request: &Request<M>,
-        rpc: &'static str,
-        transaction: NewTransaction,
-        reference: String,
-    ) -> Result<(PostedTransaction, i64)> {
-        let wanted = Wanted {
-            claim: claim(request, rpc, self.ambient.clock.now())?,
-            transaction,
-            reference: optional::<Reference>(reference, "reference")?,
-            traceparent: lp_telemetry::current_traceparent(),
-        };
-        match self.queue.post(wanted).await? {
-            Verdict::Posted { transaction, epoch } => Ok((transaction, epoch)),
-            Verdict::Refused(refusal) => Err(errors::refused(&refusal)),
-            Verdict::KeyReused => Err(lp_pg::idempotency::reused()),
-        }
-    }
-
     async fn account(&self, call: &Call, id: &str) -> Result<(AccountRecord, i64)> {
         let id = convert::account_id(id, "accountId")?;
-        let found = read::account(&self.database, call.caller.merchant, id).await?;
+        let now = self.ambient.clock.now();
+        let found = read::account(&self.database, call.caller.merchant, id, now).await?;
         found.ok_or_else(|| errors::unknown_account(id, "accountId"))
     }
 }
 
-/// The customer's account after an Earn or Burn.
-fn customers_balance(posted: &PostedTransaction, epoch: i64, account: AccountId) -> Option<v1::Balance> {
-    let account = account.to_string();
-    convert::balances_after(posted, epoch)
-        .into_iter()
-        .find(|b| b.account_id == account)
-}
+/// How far in the future a hold may expire.
+const LONGEST_HOLD: Duration = Duration::from_hours(366 * 24);
 
 #[tonic::async_trait]
 impl LedgerService for LedgerApi {
@@ -176,13 +155,17 @@ impl LedgerService for LedgerApi {
     ) -> Answer<v1::CreateTransactionResponse> {
         let wanted = request.get_ref().clone();
         let entries = convert::new_entries(wanted.entries)?;
-        let transaction = NewTransaction::general(entries).map_err(|invalid| errors::invalid(&invalid))?;
-        let (posted, epoch) = self
-            .post(&request, "CreateTransaction", transaction, wanted.reference)
+        let releases = convert::releases(&wanted.releases_hold_ids)?;
+        let transaction =
+            NewTransaction::general(entries, releases).map_err(|invalid| errors::invalid(&invalid))?;
+        let command = Command::Post(transaction);
+        let posted = self
+            .post(&request, "CreateTransaction", command, wanted.reference)
             .await?;
         Ok(Response::new(v1::CreateTransactionResponse {
-            balances: convert::balances_after(&posted, epoch),
-            transaction: Some(convert::transaction(&posted)),
+            balances: posted.balances(),
+            holds: posted.holds.iter().map(convert::hold).collect(),
+            transaction: Some(convert::transaction(&posted.transaction)),
         }))
     }
 
@@ -195,10 +178,12 @@ impl LedgerService for LedgerApi {
             amount,
             asset,
         };
-        let (posted, epoch) = self.post(&request, "Earn", earn, wanted.reference).await?;
+        let posted = self
+            .post(&request, "Earn", Command::Post(earn), wanted.reference)
+            .await?;
         Ok(Response::new(v1::EarnResponse {
-            balance: customers_balance(&posted, epoch, account),
-            transaction: Some(convert::transaction(&posted)),
+            balance: posted.balance_of(account),
+            transaction: Some(convert::transaction(&posted.transaction)),
         }))
     }
 
@@ -211,10 +196,165 @@ impl LedgerService for LedgerApi {
             amount,
             asset,
         };
-        let (posted, epoch) = self.post(&request, "Burn", burn, wanted.reference).await?;
+        let posted = self
+            .post(&request, "Burn", Command::Post(burn), wanted.reference)
+            .await?;
         Ok(Response::new(v1::BurnResponse {
-            balance: customers_balance(&posted, epoch, account),
-            transaction: Some(convert::transaction(&posted)),
+            balance: posted.balance_of(account),
+            transaction: Some(convert::transaction(&posted.transaction)),
+        }))
+    }
+
+    async fn reverse_transaction(
+        &self,
+        request: Request<v1::ReverseTransactionRequest>,
+    ) -> Answer<v1::ReverseTransactionResponse> {
+        let wanted = request.get_ref().clone();
+        let shortfall = convert::shortfall(wanted.shortfall(), &wanted.debt_account_id)?;
+        let part = wanted.amount.map(|amount| convert::money(Some(amount), "amount"));
+        let reversal = NewReversal {
+            transaction: wanted.transaction_id.parse().in_field("transactionId")?,
+            part: part.transpose()?,
+            shortfall,
+        };
+        let command = Command::Reverse(reversal);
+        let posted = self
+            .post(&request, "ReverseTransaction", command, wanted.reference)
+            .await?;
+        Ok(Response::new(v1::ReverseTransactionResponse {
+            balances: posted.balances(),
+            transaction: Some(convert::transaction(&posted.transaction)),
+        }))
+    }
+
+    async fn place_hold(&self, request: Request<v1::PlaceHoldRequest>) -> Answer<v1::PlaceHoldResponse> {
+        let wanted = request.get_ref().clone();
+        let direction = convert::side(wanted.direction());
+        let (amount, asset) = convert::money(wanted.amount, "amount")?;
+        let expires_at = wanted
+            .expires_at
+            .as_ref()
+            .and_then(from_wire)
+            .in_field("expiresAt")?;
+        let latest = self
+            .ambient
+            .clock
+            .now()
+            .checked_add(LONGEST_HOLD)
+            .map_err(Error::internal)?;
+        if expires_at > latest {
+            return Err(Error::invalid_field("expiresAt", "must be at most 366 days from now").into());
+        }
+        let new = NewHold {
+            account: convert::account_id(&wanted.account_id, "accountId")?,
+            direction,
+            amount,
+            asset,
+            expires_at,
+            reference: optional::<Reference>(wanted.reference, "reference")?,
+        };
+        let id = HoldId::from_uuid(self.ambient.ids.uuid());
+        let placed = self.order_hold(&request, "PlaceHold", Command::PlaceHold(id, new));
+        let (hold, balance) = placed.await?;
+        Ok(Response::new(v1::PlaceHoldResponse {
+            hold: Some(hold),
+            balance: Some(balance),
+        }))
+    }
+
+    async fn capture_hold(
+        &self,
+        request: Request<v1::CaptureHoldRequest>,
+    ) -> Answer<v1::CaptureHoldResponse> {
+        let wanted = request.get_ref().clone();
+        let hold = convert::hold_id(&wanted.hold_id)?;
+        let amount = wanted.amount.map(|amount| convert::money(Some(amount), "amount"));
+        let capture = NewTransaction::Capture {
+            hold,
+            amount: amount.transpose()?,
+            destination: convert::account_id(&wanted.destination_account_id, "destinationAccountId")?,
+            releases: wanted.r#final.then_some(hold),
+        };
+        let command = Command::Post(capture);
+        let posted = self
+            .post(&request, "CaptureHold", command, wanted.reference)
+            .await?;
+        Ok(Response::new(v1::CaptureHoldResponse {
+            balances: posted.balances(),
+            hold: posted.holds.first().map(convert::hold),
+            transaction: Some(convert::transaction(&posted.transaction)),
+        }))
+    }
+
+    async fn void_hold(&self, request: Request<v1::VoidHoldRequest>) -> Answer<v1::VoidHoldResponse> {
+        let hold = convert::hold_id(&request.get_ref().hold_id)?;
+        let ended = self.order_hold(&request, "VoidHold", Command::VoidHold(hold));
+        let (hold, balance) = ended.await?;
+        Ok(Response::new(v1::VoidHoldResponse {
+            hold: Some(hold),
+            balance: Some(balance),
+        }))
+    }
+
+    async fn get_hold(&self, request: Request<v1::GetHoldRequest>) -> Answer<v1::GetHoldResponse> {
+        let merchant = Call::of(&request)?.caller.merchant;
+        let id = convert::hold_id(&request.get_ref().hold_id)?;
+        let found = read::hold(&self.database, merchant, id, self.ambient.clock.now()).await?;
+        let found = found.ok_or_else(|| errors::unknown_hold(id))?;
+        Ok(Response::new(v1::GetHoldResponse {
+            hold: Some(convert::hold(&found)),
+        }))
+    }
+
+    async fn list_holds(&self, request: Request<v1::ListHoldsRequest>) -> Answer<v1::ListHoldsResponse> {
+        let merchant = Call::of(&request)?.caller.merchant;
+        let mut wanted = request.into_inner();
+        let page = Page::open(wanted.page.take(), "ListHolds", &wanted)?;
+        let account = convert::account_id(&wanted.account_id, "accountId")?;
+        let slice = Slice {
+            before: page.cursor()?,
+            limit: page.limit(),
+        };
+        let now = self.ambient.clock.now();
+        let found = read::holds(&self.database, merchant, account, (now, wanted.open_only), slice).await?;
+        let mut rows = found.ok_or_else(|| errors::unknown_account(account, "accountId"))?;
+        let next = page.close(&mut rows, |hold| hold.id.to_string());
+        Ok(Response::new(v1::ListHoldsResponse {
+            holds: rows.iter().map(convert::hold).collect(),
+            page: Some(next),
+        }))
+    }
+
+    async fn freeze_account(
+        &self,
+        request: Request<v1::FreezeAccountRequest>,
+    ) -> Answer<v1::FreezeAccountResponse> {
+        let account = &request.get_ref().account_id;
+        let account = self.set_state(&request, "FreezeAccount", account, AccountState::Frozen);
+        Ok(Response::new(v1::FreezeAccountResponse {
+            account: Some(account.await?),
+        }))
+    }
+
+    async fn unfreeze_account(
+        &self,
+        request: Request<v1::UnfreezeAccountRequest>,
+    ) -> Answer<v1::UnfreezeAccountResponse> {
+        let account = &request.get_ref().account_id;
+        let account = self.set_state(&request, "UnfreezeAccount", account, AccountState::Open);
+        Ok(Response::new(v1::UnfreezeAccountResponse {
+            account: Some(account.await?),
+        }))
+    }
+
+    async fn close_account(
+        &self,
+        request: Request<v1::CloseAccountRequest>,
+    ) -> Answer<v1::CloseAccountResponse> {
+        let account = &request.get_ref().account_id;
+        let account = self.set_state(&request, "CloseAccount", account, AccountState::Closed);
+        Ok(Response::new(v1::CloseAccountResponse {
+            account: Some(account.await?),
         }))
     }
 
@@ -229,8 +369,7 @@ impl LedgerService for LedgerApi {
             .parse()
             .in_field("transactionId")?;
         let found = read::transaction(&self.database, call.caller.merchant, id).await?;
-        let posted =
-            found.ok_or_else(|| Error::not_found(id).with_field("transactionId", "no such transaction"))?;
+        let posted = found.ok_or_else(|| errors::unknown_transaction(id))?;
         Ok(Response::new(v1::GetTransactionResponse {
             transaction: Some(convert::transaction(&posted)),
         }))

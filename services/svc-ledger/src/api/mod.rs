@@ -3,3 +3,4 @@
 mod convert;
 mod errors;
 pub mod grpc;
+mod orders;

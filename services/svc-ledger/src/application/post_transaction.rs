@@ -9,12 +9,12 @@ use lp_types::time::Ambient;
 use sqlx::PgConnection;
 use tokio::{
     sync::{mpsc, oneshot},
-    time::{Instant, sleep},
+    time::{Instant, MissedTickBehavior, interval, sleep},
 };
 use tracing::{error, warn};
 
-pub use crate::infrastructure::postgres::posting::{Verdict, Wanted};
-use crate::infrastructure::postgres::{epoch, posting::post_batch, transactions};
+pub use crate::infrastructure::postgres::posting::{Outcome, Verdict, Wanted};
+use crate::infrastructure::postgres::{epoch, holds, posting::post_batch, transactions};
 
 /// Requests that may wait; one more is refused at once.
 const QUEUE: usize = 4_096;
@@ -23,6 +23,10 @@ const BATCH: usize = 256;
 /// How often a batch is tried while the database is away or another transaction is in the way.
 const ATTEMPTS: u32 = 4;
 const RETRY_AFTER: Duration = Duration::from_millis(100);
+/// Between two looks for holds whose time is over. Nobody waits for it: what they reserved is available at once.
+const SWEEP: Duration = Duration::from_secs(1);
+/// Holds that one look ends, at most.
+const SWEPT: i64 = 500;
 
 /// The verdict, and how long its batch was at the database.
 type Answer = (lp_error::Result<Verdict>, Duration);
@@ -126,16 +130,42 @@ impl Queue {
 }
 
 impl Poster {
-    /// Posts until every [`Queue`] is gone and what waited was answered.
+    /// Posts until every [`Queue`] is gone and what waited was answered. Between batches it ends holds whose time is
+    /// over.
     pub async fn run(mut self) {
         let mut waiting = Vec::with_capacity(BATCH);
-        while self.receiver.recv_many(&mut waiting, BATCH).await > 0 {
-            self.measures
-                .depth
-                .set(i64::try_from(self.receiver.len()).unwrap_or(i64::MAX), &[]);
-            self.serve(waiting.drain(..).filter(|w| !w.answer.is_closed()).collect())
-                .await;
+        let mut sweep = interval(SWEEP);
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                taken = self.receiver.recv_many(&mut waiting, BATCH) => {
+                    if taken == 0 {
+                        return;
+                    }
+                    self.measures
+                        .depth
+                        .set(i64::try_from(self.receiver.len()).unwrap_or(i64::MAX), &[]);
+                    self.serve(waiting.drain(..).filter(|w| !w.answer.is_closed()).collect())
+                        .await;
+                }
+                _ = sweep.tick() => {
+                    if let Err(failure) = self.sweep().await {
+                        warn!(error = %failure, "holds whose time is over were not ended");
+                    }
+                }
+            }
         }
+    }
+
+    async fn sweep(&mut self) -> lp_pg::Result<()> {
+        let mut session = self.session().await?;
+        let due = holds::accounts_due(&mut session.connection, self.ambient.clock.now(), SWEPT).await?;
+        if !due.is_empty() {
+            let epoch = session.epoch;
+            post_batch(&mut session.connection, &[], &due, epoch, &self.ambient).await?;
+        }
+        self.session = Some(session);
+        Ok(())
     }
 
     async fn serve(&mut self, mut waiting: Vec<Waiting>) {
@@ -236,16 +266,22 @@ impl Poster {
     }
 
     async fn once(&mut self, batch: &[&Wanted]) -> lp_pg::Result<Vec<Verdict>> {
-        let mut session = match self.session.take() {
-            Some(session) => session,
-            None => connect(&self.database).await?,
-        };
-        let outcome = post_batch(&mut session.connection, batch, session.epoch, &self.ambient).await;
+        let mut session = self.session().await?;
+        let epoch = session.epoch;
+        let outcome = post_batch(&mut session.connection, batch, &[], epoch, &self.ambient).await;
         // After a failure the session's state is unknown: a new one is cheap.
         if outcome.is_ok() {
             self.session = Some(session);
         }
         outcome
+    }
+
+    /// The session, for whoever gives it back when nothing failed.
+    async fn session(&mut self) -> lp_pg::Result<Session> {
+        match self.session.take() {
+            Some(session) => Ok(session),
+            None => connect(&self.database).await,
+        }
     }
 }
 
@@ -254,7 +290,10 @@ fn passes(failure: &PgError) -> bool {
     match failure.failure() {
         Failure::Unreachable | Failure::Contention => true,
         // Another replica took a reference after this batch had looked for it: the next look finds it taken.
-        Failure::BadData => failure.constraint() == Some(transactions::REFERENCE),
+        Failure::BadData => matches!(
+            failure.constraint(),
+            Some(transactions::REFERENCE | holds::REFERENCE)
+        ),
         Failure::Fault => false,
     }
 }

@@ -1,12 +1,13 @@
 //! Reads: from the ledger's own tables, never stale.
 
-use ledger_domain::Asset;
+use jiff::Timestamp;
+use ledger_domain::{Asset, Hold};
 use lp_pg::Database;
-use lp_types::{AccountId, AssetCode, MerchantId, Reference, TransactionId};
+use lp_types::{AccountId, AssetCode, HoldId, MerchantId, Reference, TransactionId};
 
 use crate::infrastructure::postgres::{
     accounts::{self, AccountRecord},
-    assets, epoch,
+    assets, epoch, holds,
     transactions::{self, HistoryEntry, PostedTransaction},
 };
 
@@ -32,7 +33,8 @@ pub async fn asset(
     Ok(assets::find(&mut connection, merchant, code).await?)
 }
 
-/// One account of the merchant, and the ledger's epoch.
+/// One account of the merchant as it is `now`, and the ledger's epoch. What a hold reserved until its time was over is
+/// available from that moment, whether or not the hold's row says so yet.
 ///
 /// # Errors
 /// When the database fails.
@@ -40,12 +42,59 @@ pub async fn account(
     database: &Database,
     merchant: MerchantId,
     id: AccountId,
+    now: Timestamp,
 ) -> lp_error::Result<Option<(AccountRecord, i64)>> {
     let mut connection = database.acquire().await?;
-    let Some(record) = accounts::find(&mut connection, merchant, id).await? else {
+    let Some(record) = accounts::find_at(&mut connection, merchant, id, now).await? else {
         return Ok(None);
     };
     Ok(Some((record, epoch::read(&mut connection).await?)))
+}
+
+/// One hold of the merchant as it is `now`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn hold(
+    database: &Database,
+    merchant: MerchantId,
+    id: HoldId,
+    now: Timestamp,
+) -> lp_error::Result<Option<Hold>> {
+    let mut connection = database.acquire().await?;
+    let found = holds::find(&mut connection, merchant, id).await?;
+    Ok(found.map(|hold| hold.at(now)))
+}
+
+/// The holds on an account as they are `now`, newest first, the open ones only where that is asked; `None` when the
+/// merchant has no such account.
+///
+/// # Errors
+/// When the database fails.
+pub async fn holds(
+    database: &Database,
+    merchant: MerchantId,
+    account: AccountId,
+    (now, open_only): (Timestamp, bool),
+    slice: Slice<HoldId>,
+) -> lp_error::Result<Option<Vec<Hold>>> {
+    let mut connection = database.acquire().await?;
+    if accounts::find(&mut connection, merchant, account)
+        .await?
+        .is_none()
+    {
+        return Ok(None);
+    }
+    let open_at = open_only.then_some(now);
+    let found = holds::of_account(
+        &mut connection,
+        merchant,
+        account,
+        open_at,
+        slice.before,
+        slice.limit,
+    );
+    Ok(Some(found.await?.into_iter().map(|hold| hold.at(now)).collect()))
 }
 
 /// One transaction of the merchant.

@@ -91,5 +91,7 @@ pub fn kind(of: TransactionKind) -> v1::TransactionKind {
         TransactionKind::General => v1::TransactionKind::General,
         TransactionKind::Earn => v1::TransactionKind::Earn,
         TransactionKind::Burn => v1::TransactionKind::Burn,
+        TransactionKind::Capture => v1::TransactionKind::Capture,
+        TransactionKind::Reversal => v1::TransactionKind::Reversal,
     }
 }

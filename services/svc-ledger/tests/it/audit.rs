@@ -3,7 +3,7 @@
 use crate::support::Ground;
 
 /// Each query finds what must not be.
-const NEVER: [(&str, &str); 7] = [
+const NEVER: [(&str, &str); 11] = [
     (
         "a transaction that does not balance",
         "SELECT transaction_id::text FROM ledger_entries GROUP BY transaction_id, asset_code
@@ -48,6 +48,32 @@ const NEVER: [(&str, &str); 7] = [
         "an asset that does not sum to zero",
         "SELECT merchant_id::text || ' ' || asset_code FROM accounts GROUP BY merchant_id, asset_code
          HAVING sum(posted_debits - posted_credits) <> 0",
+    ),
+    (
+        "sums of holds that are not those of the open ones",
+        "SELECT a.account_id::text FROM accounts a LEFT JOIN holds h ON h.account_id = a.account_id AND h.state = 1
+         GROUP BY a.account_id
+         HAVING a.held_debits <> coalesce(sum(h.amount - h.captured) FILTER (WHERE h.direction = 1), 0)
+             OR a.held_credits <> coalesce(sum(h.amount - h.captured) FILTER (WHERE h.direction = 2), 0)",
+    ),
+    (
+        "a hold of which more or less was captured than posted",
+        "SELECT h.hold_id::text FROM holds h LEFT JOIN ledger_entries e USING (hold_id)
+         GROUP BY h.hold_id HAVING h.captured <> coalesce(sum(e.amount), 0)",
+    ),
+    (
+        "more undone than was done",
+        "SELECT o.transaction_id::text || ' line ' || o.line
+         FROM ledger_entries o JOIN transactions r ON r.reverses = o.transaction_id
+         JOIN ledger_entries b ON b.transaction_id = r.transaction_id AND b.reverses_line = o.line
+         GROUP BY o.transaction_id, o.line, o.amount HAVING sum(b.amount) > o.amount",
+    ),
+    (
+        "a debt that is not what lacks",
+        "SELECT account_id::text FROM accounts
+         WHERE debt <> greatest(0, coalesce(min_balance - CASE normal_balance
+                 WHEN 1 THEN posted_debits - posted_credits - held_credits
+                 ELSE posted_credits - posted_debits - held_debits END, 0))",
     ),
 ];
 

@@ -28,6 +28,7 @@ async fn a_reference_names_one_transaction() {
             let wanted = v1::CreateTransactionRequest {
                 entries: vec![debit(&from, points(1)), credit(&to, points(1))],
                 reference: format!("order/{round}"),
+                ..Default::default()
             };
             let request = client.request(&new_key(), wanted);
             let mut grpc = client.grpc.clone();

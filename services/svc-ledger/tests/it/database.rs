@@ -230,6 +230,134 @@ async fn a_balance_outside_its_limits_is_refused() {
 }
 
 #[tokio::test]
+async fn debt_is_no_way_around_a_limit() {
+    let rows = Rows::new().await;
+    let mut session = rows.ground.database.runtime_session().await;
+    let (from, to) = (rows.customer.as_str(), rows.issuance.as_str());
+    let below = |line: i16, account: &str, direction: i16, after: i64| {
+        let merchant = &rows.merchant;
+        format!(
+            "('{merchant}', '{NEW}', {line}, '{account}', 'PTS', {direction}, 150, {line} + 100, {after}, now())"
+        )
+    };
+    let statements = format!("UPDATE accounts SET debt = 50 WHERE account_id = '{from}';")
+        + &rows.transaction(2)
+        + &insert(&[below(1, from, 1, -50), below(2, to, 2, 0)]);
+    check(&mut session, &statements, ("23514", "ledger_entries_overdraft")).await;
+}
+
+#[tokio::test]
+async fn only_an_empty_account_is_closed() {
+    let rows = Rows::new().await;
+    let mut session = rows.ground.database.runtime_session().await;
+    let close = |account: &str| format!("UPDATE accounts SET state = 3 WHERE account_id = '{account}'");
+    check(
+        &mut session,
+        &close(&rows.customer),
+        ("23514", "accounts_closed_empty"),
+    )
+    .await;
+    let empty = uuid_of(&rows.client.customer("PTS").await).to_string();
+    run(&mut session, &close(&empty)).await;
+}
+
+#[tokio::test]
+async fn a_hold_is_not_captured_beyond_itself_nor_changed_once_it_has_ended() {
+    let rows = Rows::new().await;
+    let mut session = rows.ground.database.runtime_session().await;
+    let account = rows.client.customer("PTS").await;
+    rows.client.earn("other", &account, 100).await.unwrap();
+    let hold = uuid_of(&rows.client.held(&account, 60).await).to_string();
+    let account = uuid_of(&account).to_string();
+
+    let reserved = format!("UPDATE accounts SET posted_debits = 41 WHERE account_id = '{account}'");
+    check(&mut session, &reserved, ("23514", "accounts_min_balance")).await;
+    let beyond = format!("UPDATE holds SET captured = 61 WHERE hold_id = '{hold}'");
+    check(&mut session, &beyond, ("23514", "holds_captured")).await;
+    let drawing = |account: &str, amount: i64| {
+        let merchant = &rows.merchant;
+        let line = |line: i16, account: &str, direction: i16, hold: &str| {
+            format!(
+                "('{merchant}', '{NEW}', {line}, '{account}', 'PTS', {direction}, {amount}, {line} + 100, 0, now(), {hold})"
+            )
+        };
+        let rows = [
+            line(1, account, 1, &format!("'{hold}'")),
+            line(2, &rows.issuance, 2, "NULL"),
+        ];
+        format!(
+            "INSERT INTO ledger_entries (merchant_id, transaction_id, line, account_id, asset_code, direction, amount,
+                                         account_sequence, balance_after, posted_at, hold_id)
+             VALUES {}",
+            rows.join(", ")
+        )
+    };
+    let captured = format!("UPDATE holds SET captured = 30 WHERE hold_id = '{hold}';");
+    for entries in [drawing(&account, 31), drawing(&rows.customer, 30)] {
+        let statements = captured.clone() + &rows.transaction(2) + &entries;
+        check(&mut session, &statements, ("23514", "ledger_entries_hold")).await;
+    }
+    let good = captured + &rows.transaction(2) + &drawing(&account, 30);
+    run(&mut session, &good).await;
+
+    let mut owner = rows.ground.owner().await;
+    run(
+        &mut owner,
+        &format!("UPDATE holds SET state = 3 WHERE hold_id = '{hold}'"),
+    )
+    .await;
+    for statement in ["UPDATE holds SET state = 1", "UPDATE holds SET captured = 31"] {
+        check(&mut session, statement, HISTORY).await;
+        check(&mut owner, statement, HISTORY).await;
+    }
+    check(&mut session, "UPDATE holds SET amount = 61", DENIED).await;
+    check(&mut session, "DELETE FROM holds", DENIED).await;
+    check(&mut owner, "DELETE FROM holds", HISTORY).await;
+}
+
+#[tokio::test]
+async fn no_more_is_undone_than_was_done_and_only_the_other_way() {
+    let rows = Rows::new().await;
+    let mut session = rows.ground.database.runtime_session().await;
+    let (from, to, old) = (rows.issuance.as_str(), rows.customer.as_str(), rows.old.as_str());
+    let merchant = &rows.merchant;
+    let reversal = |id: &str, amount: i64, sides: (i16, i16), lines: (&str, &str)| {
+        let line = |line: i16, account: &str, direction: i16, reverses: &str| {
+            format!(
+                "('{merchant}', '{id}', {line}, '{account}', 'PTS', {direction}, {amount}, {line} + 100 + {amount}, 0, now(), {reverses})"
+            )
+        };
+        let entries = [line(1, from, sides.0, lines.0), line(2, to, sides.1, lines.1)];
+        format!(
+            "INSERT INTO transactions (transaction_id, merchant_id, kind, entry_count, posted_at, actor, request_id, reverses)
+             VALUES ('{id}', '{merchant}', 5, 2, now(), 'sql', gen_random_uuid(), '{old}');
+             INSERT INTO ledger_entries (merchant_id, transaction_id, line, account_id, asset_code, direction, amount,
+                                         account_sequence, balance_after, posted_at, reverses_line)
+             VALUES {};",
+            entries.join(", ")
+        )
+    };
+    let refused = ("23514", "ledger_entries_reversal");
+    let back = (2, 1);
+    check(&mut session, &reversal(NEW, 101, back, ("1", "2")), refused).await;
+    check(&mut session, &reversal(NEW, 100, (1, 2), ("1", "2")), refused).await;
+    check(&mut session, &reversal(NEW, 100, back, ("1", "3")), refused).await;
+    check(
+        &mut session,
+        &reversal(NEW, 100, back, ("1", "NULL")),
+        ("23514", "ledger_entries_whole"),
+    )
+    .await;
+    let third = "0199f0c1-d2e3-7a4b-8c5d-6e7f80912a3c";
+    run(&mut session, &reversal(NEW, 60, back, ("1", "2"))).await;
+    check(&mut session, &reversal(third, 41, back, ("1", "2")), refused).await;
+    // A reversal is not reversed.
+    let of_reversal = reversal(third, 40, (1, 2), ("1", "2")).replace(old, NEW);
+    check(&mut session, &of_reversal, refused).await;
+    run(&mut session, &reversal(third, 40, back, ("1", "2"))).await;
+}
+
+#[tokio::test]
 async fn history_is_never_changed() {
     let rows = Rows::new().await;
     let mut session = rows.ground.database.runtime_session().await;

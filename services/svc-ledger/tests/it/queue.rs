@@ -4,11 +4,11 @@
 use std::pin::Pin;
 
 use futures::{FutureExt as _, future::join_all};
-use ledger_domain::{NewTransaction, Refusal};
+use ledger_domain::{Command, NewTransaction, Refusal};
 use lp_pg::{Database, idempotency::Claim};
 use lp_telemetry::Metrics;
 use lp_types::{IdSource as _, RequestId, SystemIds, time::Ambient};
-use svc_ledger::application::post_transaction::{Poster, Queue, Verdict, Wanted, poster};
+use svc_ledger::application::post_transaction::{Outcome, Poster, Queue, Verdict, Wanted, poster};
 
 use crate::{
     audit::audit,
@@ -60,8 +60,9 @@ pub fn enqueue(queue: &Queue, wanted: Wanted) -> Posting<'_> {
 /// What a caller of `client`'s merchant wants. The fingerprint is made of the amount.
 pub fn wanted(client: &Client, key: &str, transaction: NewTransaction) -> Wanted {
     let amount = match &transaction {
-        NewTransaction::General(entries) => entries[0].amount,
+        NewTransaction::General { entries, .. } => entries[0].amount,
         NewTransaction::Earn { amount, .. } | NewTransaction::Burn { amount, .. } => *amount,
+        NewTransaction::Capture { .. } => panic!("no hold is captured here"),
     };
     let mut fingerprint = [0; 32];
     fingerprint[..8].copy_from_slice(&amount.get().to_be_bytes());
@@ -79,7 +80,7 @@ pub fn wanted(client: &Client, key: &str, transaction: NewTransaction) -> Wanted
     };
     Wanted {
         claim,
-        transaction,
+        command: Command::Post(transaction),
         reference: None,
         traceparent: None,
     }
@@ -102,7 +103,7 @@ pub fn burn(account: &str, amount: i64) -> NewTransaction {
 }
 
 pub fn posted(verdict: &lp_error::Result<Verdict>) -> bool {
-    matches!(verdict, Ok(Verdict::Posted { .. }))
+    matches!(verdict, Ok(Verdict::Done { .. }))
 }
 
 #[tokio::test]
@@ -133,7 +134,10 @@ async fn a_batch_is_decided_in_order_of_arrival() {
     let sequences: Vec<_> = verdicts
         .iter()
         .filter_map(|v| match v {
-            Ok(Verdict::Posted { transaction, .. }) => Some(transaction),
+            Ok(Verdict::Done {
+                outcome: Outcome::Posted { transaction, .. },
+                ..
+            }) => Some(transaction),
             _ => None,
         })
         .flat_map(|t| t.entries.iter().filter(|e| e.account.to_string() == account))

@@ -159,6 +159,7 @@ impl Client {
         let wanted = v1::CreateTransactionRequest {
             entries,
             reference: String::new(),
+            ..Default::default()
         };
         let request = self.request(key, wanted);
         self.grpc
@@ -210,6 +211,7 @@ pub fn debit(account: &str, amount: Option<Money>) -> v1::NewEntry {
         account_id: account.to_owned(),
         direction: v1::Direction::Debit.into(),
         amount,
+        ..Default::default()
     }
 }
 

@@ -86,10 +86,12 @@ impl Books {
                 minor_units: amount.abs(),
                 asset_code: asset.to_owned(),
             }),
+            ..Default::default()
         };
         let wanted = ledger::CreateTransactionRequest {
             entries: entries.map(entry).into(),
             reference: String::new(),
+            ..Default::default()
         };
         let request = self.caller.request(&new_key(), wanted);
         self.grpc.clone().create_transaction(request).await.unwrap();

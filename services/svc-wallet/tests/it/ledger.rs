@@ -113,6 +113,7 @@ impl Ledger {
             sequence: position.sequence,
             posted_at: (position.sequence > 0).then_some(at),
             consistency_token: position.token(account),
+            ..Default::default()
         };
         self.state().balances.insert(account.to_owned(), balance);
     }
@@ -229,60 +230,24 @@ impl LedgerService for Ledger {
         }))
     }
 
-    async fn create_asset(
-        &self,
-        _: Request<v1::CreateAssetRequest>,
-    ) -> Result<Response<v1::CreateAssetResponse>, Status> {
-        Err(Status::unimplemented("not here"))
-    }
-
-    async fn get_asset(
-        &self,
-        _: Request<v1::GetAssetRequest>,
-    ) -> Result<Response<v1::GetAssetResponse>, Status> {
-        Err(Status::unimplemented("not here"))
-    }
-
-    async fn get_account(
-        &self,
-        _: Request<v1::GetAccountRequest>,
-    ) -> Result<Response<v1::GetAccountResponse>, Status> {
-        Err(Status::unimplemented("not here"))
-    }
-
-    async fn create_transaction(
-        &self,
-        _: Request<v1::CreateTransactionRequest>,
-    ) -> Result<Response<v1::CreateTransactionResponse>, Status> {
-        Err(Status::unimplemented("not here"))
-    }
-
-    async fn earn(&self, _: Request<v1::EarnRequest>) -> Result<Response<v1::EarnResponse>, Status> {
-        Err(Status::unimplemented("not here"))
-    }
-
-    async fn burn(&self, _: Request<v1::BurnRequest>) -> Result<Response<v1::BurnResponse>, Status> {
-        Err(Status::unimplemented("not here"))
-    }
-
-    async fn get_transaction(
-        &self,
-        _: Request<v1::GetTransactionRequest>,
-    ) -> Result<Response<v1::GetTransactionResponse>, Status> {
-        Err(Status::unimplemented("not here"))
-    }
-
-    async fn list_transactions(
-        &self,
-        _: Request<v1::ListTransactionsRequest>,
-    ) -> Result<Response<v1::ListTransactionsResponse>, Status> {
-        Err(Status::unimplemented("not here"))
-    }
-
-    async fn list_entries(
-        &self,
-        _: Request<v1::ListEntriesRequest>,
-    ) -> Result<Response<v1::ListEntriesResponse>, Status> {
-        Err(Status::unimplemented("not here"))
+    lp_test::not_here! {
+        create_asset: v1::CreateAssetRequest => v1::CreateAssetResponse,
+        get_asset: v1::GetAssetRequest => v1::GetAssetResponse,
+        get_account: v1::GetAccountRequest => v1::GetAccountResponse,
+        create_transaction: v1::CreateTransactionRequest => v1::CreateTransactionResponse,
+        earn: v1::EarnRequest => v1::EarnResponse,
+        burn: v1::BurnRequest => v1::BurnResponse,
+        get_transaction: v1::GetTransactionRequest => v1::GetTransactionResponse,
+        list_transactions: v1::ListTransactionsRequest => v1::ListTransactionsResponse,
+        list_entries: v1::ListEntriesRequest => v1::ListEntriesResponse,
+        reverse_transaction: v1::ReverseTransactionRequest => v1::ReverseTransactionResponse,
+        place_hold: v1::PlaceHoldRequest => v1::PlaceHoldResponse,
+        capture_hold: v1::CaptureHoldRequest => v1::CaptureHoldResponse,
+        void_hold: v1::VoidHoldRequest => v1::VoidHoldResponse,
+        get_hold: v1::GetHoldRequest => v1::GetHoldResponse,
+        list_holds: v1::ListHoldsRequest => v1::ListHoldsResponse,
+        freeze_account: v1::FreezeAccountRequest => v1::FreezeAccountResponse,
+        unfreeze_account: v1::UnfreezeAccountRequest => v1::UnfreezeAccountResponse,
+        close_account: v1::CloseAccountRequest => v1::CloseAccountResponse,
     }
 }

@@ -60,5 +60,14 @@ absent! {
     burn(BurnRequest) -> BurnResponse;
     get_transaction(GetTransactionRequest) -> GetTransactionResponse;
     list_transactions(ListTransactionsRequest) -> ListTransactionsResponse;
+    reverse_transaction(ReverseTransactionRequest) -> ReverseTransactionResponse;
+    place_hold(PlaceHoldRequest) -> PlaceHoldResponse;
+    capture_hold(CaptureHoldRequest) -> CaptureHoldResponse;
+    void_hold(VoidHoldRequest) -> VoidHoldResponse;
+    get_hold(GetHoldRequest) -> GetHoldResponse;
+    list_holds(ListHoldsRequest) -> ListHoldsResponse;
+    freeze_account(FreezeAccountRequest) -> FreezeAccountResponse;
+    unfreeze_account(UnfreezeAccountRequest) -> UnfreezeAccountResponse;
+    close_account(CloseAccountRequest) -> CloseAccountResponse;
     list_entries(ListEntriesRequest) -> ListEntriesResponse;
 }

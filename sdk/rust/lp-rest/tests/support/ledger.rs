@@ -1,6 +1,6 @@
 //! A ledger that knows just enough.
 
-use std::{pin::Pin, time::Duration};
+use std::time::Duration;
 
 use lp_contracts::{
     common::v1::PageResponse,
@@ -17,20 +17,6 @@ pub fn routes() -> Routes {
 }
 
 struct Ledger;
-
-// As `async_trait` would write it, which does not see into a macro.
-macro_rules! not_here {
-    ($($name:ident: $request:ty => $response:ty),+ $(,)?) => {$(
-        fn $name<'s, 'f>(&'s self, _: Request<$request>) -> Answer<'f, $response>
-        where
-            's: 'f,
-        {
-            Box::pin(async { Err(Status::unimplemented("not in this test")) })
-        }
-    )+};
-}
-
-type Answer<'f, T> = Pin<Box<dyn Future<Output = Result<Response<T>, Status>> + Send + 'f>>;
 
 #[tonic::async_trait]
 impl LedgerService for Ledger {
@@ -125,16 +111,25 @@ impl LedgerService for Ledger {
         };
         Ok(Response::new(CreateTransactionResponse {
             transaction: Some(transaction),
-            balances: Vec::new(),
+            ..CreateTransactionResponse::default()
         }))
     }
 
-    not_here! {
+    lp_test::not_here! {
         create_asset: CreateAssetRequest => CreateAssetResponse,
         get_asset: GetAssetRequest => GetAssetResponse,
         burn: BurnRequest => BurnResponse,
         get_transaction: GetTransactionRequest => GetTransactionResponse,
         get_balance: GetBalanceRequest => GetBalanceResponse,
         list_entries: ListEntriesRequest => ListEntriesResponse,
+        reverse_transaction: ReverseTransactionRequest => ReverseTransactionResponse,
+        place_hold: PlaceHoldRequest => PlaceHoldResponse,
+        capture_hold: CaptureHoldRequest => CaptureHoldResponse,
+        void_hold: VoidHoldRequest => VoidHoldResponse,
+        get_hold: GetHoldRequest => GetHoldResponse,
+        list_holds: ListHoldsRequest => ListHoldsResponse,
+        freeze_account: FreezeAccountRequest => FreezeAccountResponse,
+        unfreeze_account: UnfreezeAccountRequest => UnfreezeAccountResponse,
+        close_account: CloseAccountRequest => CloseAccountResponse,
     }
 }

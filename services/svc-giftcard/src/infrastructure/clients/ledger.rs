@@ -113,6 +113,7 @@ impl Ledger {
                     entry(wanted.credit, Direction::Credit, wanted),
                 ],
                 reference: String::new(),
+                ..Default::default()
             };
             self.client
                 .clone()
@@ -168,5 +169,6 @@ fn entry(account: AccountId, direction: Direction, wanted: &Move) -> NewEntry {
             minor_units: wanted.amount.get(),
             asset_code: wanted.asset.to_string(),
         }),
+        ..Default::default()
     }
 }

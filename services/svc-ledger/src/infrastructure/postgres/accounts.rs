@@ -2,15 +2,16 @@
 
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
-use ledger_domain::{Account, AccountType, Limits};
+use ledger_domain::{Account, AccountState, AccountType, Limits};
 use lp_types::{AccountId, AssetCode, CallerContext, MerchantId, MinorUnits, Reference};
+use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::codes::{Code, corrupt};
 
 /// An account with what only its readers need.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AccountRecord {
     /// The account.
     pub account: Account,
@@ -27,8 +28,12 @@ struct Row {
     r#type: i16,
     min_balance: Option<i64>,
     max_balance: Option<i64>,
+    state: i16,
     posted_debits: i64,
     posted_credits: i64,
+    held_debits: i64,
+    held_credits: i64,
+    debt: i64,
     sequence: i64,
     posted_at: Option<jiff_sqlx::Timestamp>,
     reference: Option<String>,
@@ -46,8 +51,12 @@ impl Row {
                 min: self.min_balance.map(MinorUnits::new),
                 max: self.max_balance.map(MinorUnits::new),
             },
+            state: AccountState::from_number(self.state)?,
             posted_debits: MinorUnits::new(self.posted_debits),
             posted_credits: MinorUnits::new(self.posted_credits),
+            held_debits: MinorUnits::new(self.held_debits),
+            held_credits: MinorUnits::new(self.held_credits),
+            debt: MinorUnits::new(self.debt),
             sequence: self.sequence,
             posted_at: self.posted_at.map(jiff_sqlx::Timestamp::to_jiff),
         };
@@ -114,6 +123,44 @@ pub async fn find(
     Ok(found.into_iter().next())
 }
 
+/// One account of the merchant as it is `now`: what a hold reserved until its time was over is available from that
+/// moment, whether or not the hold's row says so yet.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn find_at(
+    connection: &mut PgConnection,
+    merchant: MerchantId,
+    id: AccountId,
+    now: Timestamp,
+) -> lp_pg::Result<Option<AccountRecord>> {
+    // In one statement, so that a hold that ends meanwhile is given back once.
+    let row = sqlx::query_as!(
+        Row,
+        r#"SELECT account_id, merchant_id, asset_code, type, min_balance, max_balance, state, posted_debits,
+                posted_credits,
+                CASE WHEN held_debits = 0 THEN 0 ELSE held_debits - coalesce((
+                  SELECT sum(h.amount - h.captured) FROM holds h
+                  WHERE h.account_id = a.account_id AND h.state = 1 AND h.expires_at <= $3 AND h.direction = 1), 0)
+                END::bigint AS "held_debits!",
+                CASE WHEN held_credits = 0 THEN 0 ELSE held_credits - coalesce((
+                  SELECT sum(h.amount - h.captured) FROM holds h
+                  WHERE h.account_id = a.account_id AND h.state = 1 AND h.expires_at <= $3 AND h.direction = 2), 0)
+                END::bigint AS "held_credits!",
+                debt, sequence, posted_at, reference, created_at
+         FROM accounts a WHERE merchant_id = $1 AND account_id = $2"#,
+        merchant.uuid(),
+        id.uuid(),
+        now.to_sqlx() as _,
+    )
+    .fetch_optional(connection)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let mut record = row.into_record()?;
+    record.account.settle().ok_or(sqlx::Error::RowNotFound)?;
+    Ok(Some(record))
+}
+
 /// Locks accounts in order of rank and id until the transaction ends. What is not the merchant's is passed
 /// over. Load in the next statement: this one may have waited, and would return what stood before.
 ///
@@ -143,8 +190,8 @@ pub async fn load(
 ) -> lp_pg::Result<Vec<AccountRecord>> {
     let rows = sqlx::query_as!(
         Row,
-        "SELECT account_id, merchant_id, asset_code, type, min_balance, max_balance, posted_debits,
-                posted_credits, sequence, posted_at, reference, created_at
+        "SELECT account_id, merchant_id, asset_code, type, min_balance, max_balance, state, posted_debits,
+                posted_credits, held_debits, held_credits, debt, sequence, posted_at, reference, created_at
          FROM accounts
          WHERE (merchant_id, account_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[]))",
         merchants,
@@ -155,7 +202,7 @@ pub async fn load(
     rows.into_iter().map(Row::into_record).collect()
 }
 
-/// Writes the sums of accounts that this transaction holds.
+/// Writes what changes of accounts that this transaction holds.
 ///
 /// # Errors
 /// When PostgreSQL fails, or a balance is outside its limits.
@@ -163,6 +210,10 @@ pub async fn update(connection: &mut PgConnection, accounts: &[&Account]) -> lp_
     let ids: Vec<_> = accounts.iter().map(|a| a.id.uuid()).collect();
     let debits: Vec<_> = accounts.iter().map(|a| a.posted_debits.get()).collect();
     let credits: Vec<_> = accounts.iter().map(|a| a.posted_credits.get()).collect();
+    let states: Vec<_> = accounts.iter().map(|a| a.state.number()).collect();
+    let held_debits: Vec<_> = accounts.iter().map(|a| a.held_debits.get()).collect();
+    let held_credits: Vec<_> = accounts.iter().map(|a| a.held_credits.get()).collect();
+    let debts: Vec<_> = accounts.iter().map(|a| a.debt.get()).collect();
     let sequences: Vec<_> = accounts.iter().map(|a| a.sequence).collect();
     let times: Vec<_> = accounts
         .iter()
@@ -170,15 +221,21 @@ pub async fn update(connection: &mut PgConnection, accounts: &[&Account]) -> lp_
         .collect();
     sqlx::query!(
         "UPDATE accounts a
-         SET posted_debits = n.debits, posted_credits = n.credits, sequence = n.sequence, posted_at = n.posted_at
-         FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::timestamptz[])
-              AS n (account_id, debits, credits, sequence, posted_at)
+         SET posted_debits = n.debits, posted_credits = n.credits, sequence = n.sequence, posted_at = n.posted_at,
+             state = n.state, held_debits = n.held_debits, held_credits = n.held_credits, debt = n.debt
+         FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::timestamptz[], $6::smallint[],
+                     $7::bigint[], $8::bigint[], $9::bigint[])
+              AS n (account_id, debits, credits, sequence, posted_at, state, held_debits, held_credits, debt)
          WHERE a.account_id = n.account_id",
         &ids,
         &debits,
         &credits,
         &sequences,
         &times as _,
+        &states,
+        &held_debits,
+        &held_credits,
+        &debts,
     )
     .execute(connection)
     .await?;

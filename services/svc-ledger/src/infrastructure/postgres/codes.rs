@@ -1,6 +1,6 @@
 //! Enumerations as the tables number them, and rows that break them.
 
-use ledger_domain::{AccountType, Direction, TransactionKind};
+use ledger_domain::{AccountState, AccountType, Direction, HoldState, TransactionKind};
 use lp_pg::PgError;
 
 /// A row that the code's types cannot hold: a fault of ours.
@@ -50,6 +50,8 @@ codes! {
         Customer = 1, Issuance = 2, Redemption = 3, External = 4,
         GiftCard = 5, Sales = 6, LoyaltyCost = 7, Breakage = 8
     }
+    AccountState in "accounts.state" { Open = 1, Frozen = 2, Closed = 3 }
     Direction in "ledger_entries.direction" { Debit = 1, Credit = 2 }
-    TransactionKind in "transactions.kind" { General = 1, Earn = 2, Burn = 3 }
+    HoldState in "holds.state" { Open = 1, Captured = 2, Voided = 3, Expired = 4 }
+    TransactionKind in "transactions.kind" { General = 1, Earn = 2, Burn = 3, Capture = 4, Reversal = 5 }
 }

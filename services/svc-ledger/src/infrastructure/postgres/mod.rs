@@ -4,5 +4,7 @@ pub mod accounts;
 pub mod assets;
 pub mod codes;
 pub mod epoch;
+pub mod holds;
 pub mod posting;
 pub mod transactions;
+mod writing;

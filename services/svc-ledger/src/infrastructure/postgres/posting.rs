@@ -1,4 +1,4 @@
-//! One batch of transactions in one PostgreSQL transaction.
+//! One batch of commands in one PostgreSQL transaction.
 //!
 //! The order is the rule that keeps it right (`docs/ARCHITECTURE.md`, "The write path"): claim the sorted
 //! keys → lock the accounts by rank and id → take the clock → load anew → decide in the domain, in order of
@@ -6,31 +6,35 @@
 
 use std::collections::{HashMap, HashSet};
 
-use ledger_domain::{AssetKind, Book, NewTransaction, Refusal};
+use jiff::Timestamp;
+use ledger_domain::{
+    Asset, AssetKind, Book, Command, Decision, Hold, NewTransaction, Refusal, TransactionKind,
+};
 use lp_pg::{
     PgError,
-    idempotency::{Claim, Claimed, claim_all, record_all},
+    idempotency::{Claim, Claimed, claim_all},
 };
-use lp_types::{AccountId, AssetCode, MerchantId, Reference, TransactionId, time::Ambient};
-use serde::{Deserialize, Serialize};
+use lp_types::{AccountId, HoldId, MerchantId, Reference, TransactionId, time::Ambient};
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use super::{
-    accounts, assets,
+    accounts::{self, AccountRecord},
+    assets,
     codes::corrupt,
+    holds,
     transactions::{self, PostedTransaction},
+    writing::{recorded, write},
 };
-use crate::infrastructure::events;
 
-/// A transaction that somebody wants posted.
+/// A command that somebody wants carried out.
 #[derive(Debug, Clone)]
 pub struct Wanted {
     /// Who wants it, under which key.
     pub claim: Claim,
     /// What.
-    pub transaction: NewTransaction,
-    /// The merchant's own name for it.
+    pub command: Command,
+    /// The merchant's own name for the transaction that it posts.
     pub reference: Option<Reference>,
     /// The trace that it belongs to.
     pub traceparent: Option<String>,
@@ -39,10 +43,10 @@ pub struct Wanted {
 /// What became of it: the first answer, or that answer again.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
-    /// It stands in the ledger, in this life of it.
-    Posted {
-        /// What stands there.
-        transaction: PostedTransaction,
+    /// It was done, in this life of the ledger.
+    Done {
+        /// What stands since then.
+        outcome: Outcome,
         /// Which life of the ledger.
         epoch: i64,
     },
@@ -52,28 +56,62 @@ pub enum Verdict {
     KeyReused,
 }
 
-/// What is stored under the key. A posted transaction never changes, so its id is enough.
-#[derive(Debug, Serialize, Deserialize)]
-enum Recorded {
-    Posted(TransactionId),
-    Refused(Refusal),
+/// What a command did.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// It posted a transaction.
+    Posted {
+        /// What stands in the ledger.
+        transaction: PostedTransaction,
+        /// The holds that it drew on, as they stood afterwards.
+        holds: Vec<Hold>,
+    },
+    /// It placed or ended a hold, on this account, as both stood afterwards.
+    Hold(Hold, Box<AccountRecord>),
+    /// It changed what may happen to an account.
+    State(Box<AccountRecord>),
 }
 
-/// Posts a batch, in order of arrival, with keys that are all different. Either everything is committed and
-/// each gets its verdict, or nothing was (or, where the connection was lost in the commit, it is unknown:
-/// the same keys may be tried again).
+/// Whose accounts a batch touches: pairs, as two columns.
+#[derive(Debug, Default)]
+struct Touched {
+    merchants: Vec<Uuid>,
+    accounts: Vec<Uuid>,
+}
+
+impl Touched {
+    fn add(&mut self, merchant: Uuid, account: Uuid) {
+        self.merchants.push(merchant);
+        self.accounts.push(account);
+    }
+
+    fn extend(&mut self, pairs: Vec<(Uuid, Uuid)>) {
+        for (merchant, account) in pairs {
+            self.add(merchant, account);
+        }
+    }
+}
+
+/// Carries out a batch, in order of arrival, with keys that are all different; and ends the holds on the accounts that
+/// are `due`, as it does on all that the batch touches. Either everything is committed and each gets its verdict, or
+/// nothing was (or, where the connection was lost in the commit, it is unknown: the same keys may be tried again).
 ///
 /// # Errors
 /// When PostgreSQL fails.
 pub async fn post_batch(
     connection: &mut PgConnection,
     batch: &[&Wanted],
+    due: &[(MerchantId, AccountId)],
     epoch: i64,
     ambient: &Ambient,
 ) -> lp_pg::Result<Vec<Verdict>> {
     let mut work = connection.begin().await?;
     let claims: Vec<_> = batch.iter().map(|w| w.claim.clone()).collect();
-    let claimed = claim_all(&mut work, &claims).await?;
+    let claimed = if claims.is_empty() {
+        Vec::new()
+    } else {
+        claim_all(&mut work, &claims).await?
+    };
 
     let first: Vec<&Wanted> = batch
         .iter()
@@ -81,10 +119,10 @@ pub async fn post_batch(
         .filter(|(_, c)| matches!(c, Claimed::First))
         .map(|(w, _)| *w)
         .collect();
-    let fresh = if first.is_empty() {
+    let fresh = if first.is_empty() && due.is_empty() {
         Vec::new()
     } else {
-        decide_and_write(&mut work, &first, epoch, ambient).await?
+        decide_and_write(&mut work, &first, due, epoch, ambient).await?
     };
     let old = recorded(&mut work, &claims, &claimed, epoch).await?;
     work.commit().await?;
@@ -103,131 +141,100 @@ pub async fn post_batch(
 async fn decide_and_write(
     connection: &mut PgConnection,
     wanted: &[&Wanted],
+    due: &[(MerchantId, AccountId)],
     epoch: i64,
     ambient: &Ambient,
 ) -> lp_pg::Result<Vec<Verdict>> {
-    let (merchants, named) = named_accounts(wanted);
-    let assets = assets::of_accounts(connection, &merchants, &named).await?;
-    let (merchants, touched) = with_points_accounts(wanted, &assets, merchants, named);
-    accounts::lock(connection, &merchants, &touched).await?;
-    let now = ambient.clock.now();
-    let loaded = accounts::load(connection, &merchants, &touched).await?;
-    let references: Vec<_> = wanted
+    let of_merchant = |w: &&Wanted| w.claim.caller.merchant.uuid();
+    let (owners, named_holds): (Vec<Uuid>, Vec<Uuid>) = wanted
         .iter()
-        .filter_map(|w| Some((w.claim.caller.merchant, w.reference.as_ref()?)))
+        .flat_map(|w| {
+            w.command
+                .named_holds()
+                .into_iter()
+                .map(move |h| (of_merchant(w), h.uuid()))
+        })
+        .unzip();
+    let (reversers, reversed): (Vec<Uuid>, Vec<Uuid>) = wanted
+        .iter()
+        .filter_map(|w| Some((of_merchant(w), w.command.reversed()?.uuid())))
+        .unzip();
+    let mut touched = Touched::default();
+    for wanted in wanted {
+        for account in wanted.command.named_accounts() {
+            touched.add(of_merchant(wanted), account.uuid());
+        }
+    }
+    for (merchant, account) in due {
+        touched.add(merchant.uuid(), account.uuid());
+    }
+    if !named_holds.is_empty() {
+        touched.extend(holds::accounts_of(connection, &owners, &named_holds).await?);
+    }
+    if !reversed.is_empty() {
+        touched.extend(transactions::accounts_of(connection, &reversers, &reversed).await?);
+    }
+    let assets = assets::of_accounts(connection, &touched.merchants, &touched.accounts).await?;
+    add_points_accounts(&mut touched, wanted, &assets);
+    accounts::lock(connection, &touched.merchants, &touched.accounts).await?;
+    let now = ambient.clock.now();
+    let records = accounts::load(connection, &touched.merchants, &touched.accounts).await?;
+
+    let reserving: Vec<Uuid> = records
+        .iter()
+        .filter(|record| record.account.reserves())
+        .map(|record| record.account.id.uuid())
         .collect();
-    let mut taken = transactions::taken_references(connection, &references).await?;
+    let standing = if named_holds.is_empty() && reserving.is_empty() {
+        Vec::new()
+    } else {
+        holds::load(connection, &named_holds, &reserving, now).await?
+    };
+    let originals = if reversed.is_empty() {
+        Vec::new()
+    } else {
+        transactions::originals(connection, &reversed).await?
+    };
+    let mut names = Names::taken(connection, wanted).await?;
 
     let points = assets.iter().filter_map(|(merchant, asset)| match asset.kind {
         AssetKind::Points(accounts) => Some((*merchant, asset.code.clone(), accounts)),
         AssetKind::Currency => None,
     });
-    let mut book = Book::new(loaded.into_iter().map(|record| record.account), points);
+    let mut book = Book::new(records.iter().map(|record| record.account.clone()), points)
+        .with_holds(standing)
+        .with_originals(originals);
+    let expired = book.expire(now).map_err(corrupt)?;
+    let mut batch = Batch {
+        records: records
+            .into_iter()
+            .map(|record| (record.account.id, record))
+            .collect(),
+        changed_holds: expired.into_iter().collect(),
+        ..Batch::default()
+    };
+    batch.changed_accounts.extend(
+        batch
+            .changed_holds
+            .iter()
+            .filter_map(|id| Some(book.hold(*id)?.account)),
+    );
     let mut verdicts = Vec::with_capacity(wanted.len());
     for wanted in wanted {
-        verdicts.push(decide(&mut book, &mut taken, wanted, (now, epoch), ambient));
+        verdicts.push(match decide(&mut book, &mut names, wanted, now, ambient) {
+            Err(refusal) => Verdict::Refused(refusal),
+            Ok(decided) => Verdict::Done {
+                outcome: batch.note(&wanted.command, decided, &book)?,
+                epoch,
+            },
+        });
     }
-
-    write(connection, wanted, &verdicts, &book, &assets, epoch).await?;
+    write(connection, wanted, &verdicts, &batch, &book, &assets).await?;
     Ok(verdicts)
 }
 
-fn decide(
-    book: &mut Book,
-    taken: &mut HashSet<(MerchantId, Reference)>,
-    wanted: &Wanted,
-    (now, epoch): (jiff::Timestamp, i64),
-    ambient: &Ambient,
-) -> Verdict {
-    let merchant = wanted.claim.caller.merchant;
-    let name = wanted.reference.clone().map(|reference| (merchant, reference));
-    if let Some((_, reference)) = name.clone().filter(|n| taken.contains(n)) {
-        return Verdict::Refused(Refusal::ReferenceTaken { reference });
-    }
-    match book.post(merchant, &wanted.transaction, now) {
-        Err(refusal) => Verdict::Refused(refusal),
-        Ok((posted_at, entries)) => {
-            taken.extend(name);
-            let transaction = PostedTransaction {
-                id: TransactionId::from_uuid(ambient.ids.uuid()),
-                merchant,
-                kind: wanted.transaction.kind(),
-                reference: wanted.reference.clone(),
-                posted_at,
-                entries,
-            };
-            Verdict::Posted { transaction, epoch }
-        }
-    }
-}
-
-async fn write(
-    connection: &mut PgConnection,
-    wanted: &[&Wanted],
-    verdicts: &[Verdict],
-    book: &Book,
-    assets: &[(MerchantId, ledger_domain::Asset)],
-    epoch: i64,
-) -> lp_pg::Result<()> {
-    let mut posted = Vec::new();
-    let mut outbox = Vec::new();
-    let mut answers = Vec::with_capacity(wanted.len());
-    let mut touched: HashSet<AccountId> = HashSet::new();
-    let exponents: HashMap<(MerchantId, &AssetCode), u8> = assets
-        .iter()
-        .map(|(merchant, asset)| ((*merchant, &asset.code), asset.exponent))
-        .collect();
-    for (wanted, verdict) in wanted.iter().zip(verdicts) {
-        let recorded = match verdict {
-            Verdict::Posted { transaction, .. } => {
-                touched.extend(transaction.entries.iter().map(|e| e.account));
-                let exponent = |asset: &AssetCode| {
-                    exponents
-                        .get(&(transaction.merchant, asset))
-                        .copied()
-                        .unwrap_or_default()
-                };
-                outbox.push(events::transaction_posted(
-                    transaction,
-                    epoch,
-                    exponent,
-                    wanted.traceparent.clone(),
-                ));
-                posted.push((&wanted.claim.caller, transaction));
-                Recorded::Posted(transaction.id)
-            }
-            Verdict::Refused(refusal) => Recorded::Refused(refusal.clone()),
-            Verdict::KeyReused => continue,
-        };
-        answers.push((&wanted.claim, serde_json::to_value(recorded).map_err(corrupt)?));
-    }
-    if !posted.is_empty() {
-        let changed: Vec<_> = touched.iter().filter_map(|id| book.get(*id)).collect();
-        transactions::insert(connection, &posted).await?;
-        accounts::update(connection, &changed).await?;
-        lp_outbox::append(connection, &outbox).await?;
-    }
-    record_all(connection, &answers).await
-}
-
-fn named_accounts(wanted: &[&Wanted]) -> (Vec<Uuid>, Vec<Uuid>) {
-    let pairs = wanted.iter().flat_map(|w| {
-        let merchant = w.claim.caller.merchant.uuid();
-        w.transaction
-            .named_accounts()
-            .into_iter()
-            .map(move |account| (merchant, account.uuid()))
-    });
-    pairs.unzip()
-}
-
 /// Adds the internal accounts that Earn and Burn reach through the asset.
-fn with_points_accounts(
-    wanted: &[&Wanted],
-    assets: &[(MerchantId, ledger_domain::Asset)],
-    mut merchants: Vec<Uuid>,
-    mut accounts: Vec<Uuid>,
-) -> (Vec<Uuid>, Vec<Uuid>) {
+fn add_points_accounts(touched: &mut Touched, wanted: &[&Wanted], assets: &[(MerchantId, Asset)]) {
     let points: HashMap<_, _> = assets
         .iter()
         .filter_map(|(merchant, asset)| match asset.kind {
@@ -237,52 +244,167 @@ fn with_points_accounts(
         .collect();
     for wanted in wanted {
         let merchant = wanted.claim.caller.merchant;
-        let internal = match &wanted.transaction {
-            NewTransaction::General(_) => None,
-            NewTransaction::Earn { asset, .. } => points.get(&(merchant, asset)).map(|p| p.issuance),
-            NewTransaction::Burn { asset, .. } => points.get(&(merchant, asset)).map(|p| p.redemption),
+        let internal = match &wanted.command {
+            Command::Post(NewTransaction::Earn { asset, .. }) => {
+                points.get(&(merchant, asset)).map(|p| p.issuance)
+            }
+            Command::Post(NewTransaction::Burn { asset, .. }) => {
+                points.get(&(merchant, asset)).map(|p| p.redemption)
+            }
+            _ => None,
         };
         if let Some(account) = internal {
-            merchants.push(merchant.uuid());
-            accounts.push(account.uuid());
+            touched.add(merchant.uuid(), account.uuid());
         }
     }
-    (merchants, accounts)
 }
 
-/// The verdicts of claims that were answered before, made again from what was recorded.
-async fn recorded(
-    connection: &mut PgConnection,
-    claims: &[Claim],
-    claimed: &[Claimed],
-    epoch: i64,
-) -> lp_pg::Result<Vec<Verdict>> {
-    let mut answers = Vec::new();
-    let (mut merchants, mut ids) = (Vec::new(), Vec::new());
-    for (claim, claimed) in claims.iter().zip(claimed) {
-        let Claimed::Answered(answer) = claimed else {
-            continue;
+/// References that are taken: of transactions, and of holds.
+#[derive(Debug, Default)]
+struct Names {
+    transactions: HashSet<(MerchantId, Reference)>,
+    holds: HashSet<(MerchantId, Reference)>,
+}
+
+impl Names {
+    async fn taken(connection: &mut PgConnection, wanted: &[&Wanted]) -> lp_pg::Result<Self> {
+        let of_transactions: Vec<_> = wanted
+            .iter()
+            .filter_map(|w| Some((w.claim.caller.merchant, w.reference.as_ref()?)))
+            .collect();
+        let (merchants, references): (Vec<_>, Vec<_>) = wanted
+            .iter()
+            .filter_map(|w| match &w.command {
+                Command::PlaceHold(_, new) => Some((
+                    w.claim.caller.merchant.uuid(),
+                    new.reference.as_ref()?.as_str().to_owned(),
+                )),
+                _ => None,
+            })
+            .unzip();
+        let of_holds = if references.is_empty() {
+            Vec::new()
+        } else {
+            holds::taken_references(connection, &merchants, &references).await?
         };
-        let answer: Recorded = serde_json::from_value(answer.clone()).map_err(corrupt)?;
-        if let Recorded::Posted(id) = answer {
-            merchants.push(claim.caller.merchant.uuid());
-            ids.push(id.uuid());
-        }
-        answers.push(answer);
+        Ok(Self {
+            transactions: transactions::taken_references(connection, &of_transactions).await?,
+            holds: of_holds.into_iter().collect(),
+        })
     }
-    let loaded = if ids.is_empty() {
-        Vec::new()
-    } else {
-        transactions::load(connection, &merchants, &ids).await?
+}
+
+/// A command that was carried out, and the transaction that it posts.
+struct Decided {
+    decision: Decision,
+    /// All but its entries and time.
+    head: Option<Head>,
+}
+
+struct Head {
+    id: TransactionId,
+    merchant: MerchantId,
+    kind: TransactionKind,
+    reference: Option<Reference>,
+    reverses: Option<TransactionId>,
+}
+
+fn decide(
+    book: &mut Book,
+    names: &mut Names,
+    wanted: &Wanted,
+    now: Timestamp,
+    ambient: &Ambient,
+) -> Result<Decided, Refusal> {
+    let merchant = wanted.claim.caller.merchant;
+    let (taken, reference) = match &wanted.command {
+        Command::PlaceHold(_, new) => (&mut names.holds, &new.reference),
+        _ => (&mut names.transactions, &wanted.reference),
     };
-    let by_id: HashMap<_, _> = loaded.into_iter().map(|t| (t.id, t)).collect();
-    let verdict = |answer| match answer {
-        Recorded::Refused(refusal) => Some(Verdict::Refused(refusal)),
-        Recorded::Posted(id) => by_id
-            .get(&id)
-            .cloned()
-            .map(|transaction| Verdict::Posted { transaction, epoch }),
+    let name = reference.clone().map(|reference| (merchant, reference));
+    if let Some((_, reference)) = name.clone().filter(|name| taken.contains(name)) {
+        return Err(Refusal::ReferenceTaken { reference });
+    }
+    let decision = book.decide(merchant, &wanted.command, now)?;
+    taken.extend(name);
+    let kind = match &wanted.command {
+        Command::Post(transaction) => Some(transaction.kind()),
+        Command::Reverse(_) => Some(TransactionKind::Reversal),
+        Command::PlaceHold(..) | Command::VoidHold(_) | Command::SetState(..) => None,
     };
-    let verdicts = answers.into_iter().map(verdict).collect::<Option<Vec<_>>>();
-    verdicts.ok_or_else(|| PgError::from(sqlx::Error::RowNotFound))
+    let head = kind.map(|kind| Head {
+        id: TransactionId::from_uuid(ambient.ids.uuid()),
+        merchant,
+        kind,
+        reference: wanted.reference.clone(),
+        reverses: wanted.command.reversed(),
+    });
+    Ok(Decided { decision, head })
+}
+
+/// What a batch has to write beside its transactions.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    /// The accounts as they stood before.
+    records: HashMap<AccountId, AccountRecord>,
+    pub(super) changed_accounts: HashSet<AccountId>,
+    pub(super) changed_holds: HashSet<HoldId>,
+    pub(super) new_holds: HashSet<HoldId>,
+}
+
+impl Batch {
+    /// Remembers what a decision changed, and makes its outcome.
+    fn note(&mut self, command: &Command, decided: Decided, book: &Book) -> lp_pg::Result<Outcome> {
+        match (decided.decision, decided.head) {
+            (
+                Decision::Posted {
+                    posted_at,
+                    entries,
+                    holds,
+                },
+                Some(head),
+            ) => {
+                self.changed_accounts
+                    .extend(entries.iter().map(|entry| entry.account));
+                self.changed_accounts
+                    .extend(holds.iter().map(|hold| hold.account));
+                self.changed_holds.extend(holds.iter().map(|hold| hold.id));
+                let transaction = PostedTransaction {
+                    id: head.id,
+                    merchant: head.merchant,
+                    kind: head.kind,
+                    reference: head.reference,
+                    reverses: head.reverses,
+                    posted_at,
+                    entries,
+                };
+                Ok(Outcome::Posted { transaction, holds })
+            }
+            (Decision::Hold(hold), _) => {
+                let of_command = match command {
+                    Command::PlaceHold(..) => &mut self.new_holds,
+                    _ => &mut self.changed_holds,
+                };
+                of_command.insert(hold.id);
+                self.changed_accounts.insert(hold.account);
+                let record = self.record(hold.account, book)?;
+                Ok(Outcome::Hold(hold, record))
+            }
+            (Decision::State(account, _), _) => {
+                self.changed_accounts.insert(account);
+                Ok(Outcome::State(self.record(account, book)?))
+            }
+            (Decision::Posted { .. }, None) => Err(sqlx::Error::RowNotFound.into()),
+        }
+    }
+
+    /// An account as it stands now.
+    fn record(&self, id: AccountId, book: &Book) -> lp_pg::Result<Box<AccountRecord>> {
+        let record = self.records.get(&id).ok_or(sqlx::Error::RowNotFound)?;
+        let account = book.get(id).ok_or(sqlx::Error::RowNotFound)?.clone();
+        Ok(Box::new(AccountRecord {
+            account,
+            ..record.clone()
+        }))
+    }
 }

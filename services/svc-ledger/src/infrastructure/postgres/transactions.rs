@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashSet};
 
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
-use ledger_domain::{AccountType, Direction, PostedEntry, TransactionKind};
+use ledger_domain::{AccountType, Direction, Original, OriginalLine, PostedEntry, TransactionKind};
 use lp_types::{
-    AccountId, Amount, AssetCode, CallerContext, MerchantId, MinorUnits, Reference, TransactionId,
+    AccountId, Amount, AssetCode, CallerContext, HoldId, MerchantId, MinorUnits, Reference, TransactionId,
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -27,6 +27,8 @@ pub struct PostedTransaction {
     pub kind: TransactionKind,
     /// The merchant's own name for it.
     pub reference: Option<Reference>,
+    /// The transaction that it undoes.
+    pub reverses: Option<TransactionId>,
     /// When it was posted.
     pub posted_at: Timestamp,
     /// Its entries, by line.
@@ -64,10 +66,15 @@ pub async fn insert(
     let times: Vec<_> = posted.iter().map(|(_, t)| t.posted_at.to_sqlx()).collect();
     let actors: Vec<_> = posted.iter().map(|(c, _)| c.actor.as_str().to_owned()).collect();
     let requests: Vec<_> = posted.iter().map(|(c, _)| c.request.uuid()).collect();
+    let reversed: Vec<_> = posted
+        .iter()
+        .map(|(_, t)| t.reverses.map(TransactionId::uuid))
+        .collect();
     sqlx::query!(
-        "INSERT INTO transactions (transaction_id, merchant_id, kind, reference, entry_count, posted_at, actor, request_id)
+        "INSERT INTO transactions (transaction_id, merchant_id, kind, reference, entry_count, posted_at, actor, request_id,
+                                   reverses)
          SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::text[], $5::smallint[], $6::timestamptz[],
-                              $7::text[], $8::uuid[])",
+                              $7::text[], $8::uuid[], $9::uuid[])",
         &ids,
         &merchants,
         &kinds,
@@ -76,6 +83,7 @@ pub async fn insert(
         &times as _,
         &actors,
         &requests,
+        &reversed as _,
     )
     .execute(&mut *connection)
     .await?;
@@ -94,11 +102,14 @@ pub async fn insert(
     let sequences: Vec<_> = lines.iter().map(|(_, e)| e.account_sequence).collect();
     let balances: Vec<_> = lines.iter().map(|(_, e)| e.balance_after.get()).collect();
     let times: Vec<_> = lines.iter().map(|(t, _)| t.posted_at.to_sqlx()).collect();
+    let holds: Vec<_> = lines.iter().map(|(_, e)| e.hold.map(HoldId::uuid)).collect();
+    let reversed: Vec<_> = lines.iter().map(|(_, e)| e.reverses).collect();
     sqlx::query!(
         "INSERT INTO ledger_entries (merchant_id, transaction_id, line, account_id, asset_code, direction, amount,
-                                     account_sequence, balance_after, posted_at)
+                                     account_sequence, balance_after, posted_at, hold_id, reverses_line)
          SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::uuid[], $5::text[], $6::smallint[],
-                              $7::bigint[], $8::bigint[], $9::bigint[], $10::timestamptz[])",
+                              $7::bigint[], $8::bigint[], $9::bigint[], $10::timestamptz[], $11::uuid[],
+                              $12::smallint[])",
         &merchants,
         &ids,
         &numbers,
@@ -109,6 +120,8 @@ pub async fn insert(
         &sequences,
         &balances,
         &times as _,
+        &holds as _,
+        &reversed as _,
     )
     .execute(connection)
     .await?;
@@ -156,6 +169,8 @@ struct EntryRow {
     account_sequence: i64,
     balance_after: i64,
     posted_at: jiff_sqlx::Timestamp,
+    hold_id: Option<Uuid>,
+    reverses_line: Option<i16>,
 }
 
 impl EntryRow {
@@ -169,6 +184,8 @@ impl EntryRow {
             asset: AssetCode::try_from(self.asset_code).map_err(corrupt)?,
             account_sequence: self.account_sequence,
             balance_after: MinorUnits::new(self.balance_after),
+            hold: self.hold_id.map(HoldId::from_uuid),
+            reverses: self.reverses_line,
         };
         let transaction = TransactionId::from_uuid(self.transaction_id);
         Ok(HistoryEntry {
@@ -189,7 +206,7 @@ pub async fn load(
     ids: &[Uuid],
 ) -> lp_pg::Result<Vec<PostedTransaction>> {
     let heads = sqlx::query!(
-        "SELECT transaction_id, merchant_id, kind, reference, posted_at FROM transactions
+        "SELECT transaction_id, merchant_id, kind, reference, reverses, posted_at FROM transactions
          WHERE (merchant_id, transaction_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[]))",
         merchants,
         ids,
@@ -200,7 +217,7 @@ pub async fn load(
     let rows = sqlx::query_as!(
         EntryRow,
         r#"SELECT e.transaction_id, e.line, e.account_id, a.type AS account_type, e.asset_code, e.direction, e.amount,
-                e.account_sequence, e.balance_after, e.posted_at
+                e.account_sequence, e.balance_after, e.posted_at, e.hold_id, e.reverses_line
          FROM ledger_entries e JOIN accounts a USING (account_id)
          WHERE e.transaction_id = ANY($1) ORDER BY e.transaction_id, e.line"#,
         &found,
@@ -226,12 +243,76 @@ pub async fn load(
                 .map(Reference::try_from)
                 .transpose()
                 .map_err(corrupt)?,
+            reverses: head.reverses.map(TransactionId::from_uuid),
             posted_at: head.posted_at.to_jiff(),
             entries: entries.remove(&id).unwrap_or_default(),
         });
     }
     posted.sort_by_key(|t| std::cmp::Reverse(t.id));
     Ok(posted)
+}
+
+/// The accounts, with their merchants, that these merchants' transactions touched.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn accounts_of(
+    connection: &mut PgConnection,
+    merchants: &[Uuid],
+    ids: &[Uuid],
+) -> lp_pg::Result<Vec<(Uuid, Uuid)>> {
+    let rows = sqlx::query!(
+        "SELECT DISTINCT merchant_id, account_id FROM ledger_entries
+         WHERE (merchant_id, transaction_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[]))",
+        merchants,
+        ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.merchant_id, row.account_id))
+        .collect())
+}
+
+/// These transactions, and what of each line was reversed so far. What is read is right as long as the accounts that
+/// they touched are locked: every reversal locks all of them.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn originals(connection: &mut PgConnection, ids: &[Uuid]) -> lp_pg::Result<Vec<Original>> {
+    let rows = sqlx::query!(
+        r#"SELECT t.transaction_id, t.merchant_id, t.kind, e.line, e.account_id, e.direction, e.amount, e.asset_code,
+                coalesce((SELECT sum(b.amount) FROM transactions r JOIN ledger_entries b USING (transaction_id)
+                          WHERE r.reverses = t.transaction_id AND b.reverses_line = e.line), 0)::bigint AS "reversed!"
+         FROM transactions t JOIN ledger_entries e USING (transaction_id)
+         WHERE t.transaction_id = ANY($1) ORDER BY t.transaction_id, e.line"#,
+        ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    let mut originals: Vec<Original> = Vec::new();
+    for row in rows {
+        let id = TransactionId::from_uuid(row.transaction_id);
+        let line = OriginalLine {
+            line: row.line,
+            account: AccountId::from_uuid(row.account_id),
+            direction: Direction::from_number(row.direction)?,
+            amount: Amount::try_from(row.amount).map_err(corrupt)?,
+            asset: AssetCode::try_from(row.asset_code).map_err(corrupt)?,
+            reversed: row.reversed,
+        };
+        match originals.last_mut().filter(|last| last.id == id) {
+            Some(last) => last.lines.push(line),
+            None => originals.push(Original {
+                id,
+                merchant: MerchantId::from_uuid(row.merchant_id),
+                kind: TransactionKind::from_number(row.kind)?,
+                lines: vec![line],
+            }),
+        }
+    }
+    Ok(originals)
 }
 
 /// Ids of the merchant's transactions before `before`, newest first.
@@ -304,7 +385,7 @@ pub async fn history(
     let rows = sqlx::query_as!(
         EntryRow,
         r#"SELECT e.transaction_id, e.line, e.account_id, a.type AS account_type, e.asset_code, e.direction, e.amount,
-                e.account_sequence, e.balance_after, e.posted_at
+                e.account_sequence, e.balance_after, e.posted_at, e.hold_id, e.reverses_line
          FROM ledger_entries e JOIN accounts a USING (account_id)
          WHERE e.merchant_id = $1 AND e.account_id = $2 AND ($3::bigint IS NULL OR e.account_sequence < $3)
          ORDER BY e.account_sequence DESC LIMIT $4"#,

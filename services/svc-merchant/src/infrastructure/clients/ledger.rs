@@ -199,6 +199,7 @@ impl Ledger {
             let request = CreateTransactionRequest {
                 entries: entries.iter().map(wire).collect(),
                 reference: purchase.to_string(),
+                ..Default::default()
             };
             self.client
                 .clone()
@@ -235,6 +236,7 @@ fn wire(entry: &Entry) -> NewEntry {
             minor_units: entry.amount.get(),
             asset_code: entry.asset.to_string(),
         }),
+        ..Default::default()
     }
 }
 
