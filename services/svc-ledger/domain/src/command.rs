@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 use lp_types::{AccountId, HoldId, TransactionId};
 
-use crate::{AccountState, Hold, NewHold, NewReversal, NewTransaction, PostedEntry, Shortfall};
+use crate::{
+    AccountState, Hold, NewHold, NewReversal, NewTransaction, PostedEntry, Shortfall, TransactionKind,
+};
 
 /// What somebody wants done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +60,10 @@ impl Command {
 pub enum Decision {
     /// These entries, at this time; and the holds that they drew on, as they stand afterwards.
     Posted {
+        /// What they do.
+        kind: TransactionKind,
+        /// The transaction that they undo.
+        reverses: Option<TransactionId>,
         /// The time: now, or later where an account was posted to at a later time.
         posted_at: Timestamp,
         /// The entries, by line.

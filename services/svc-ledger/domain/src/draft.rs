@@ -8,6 +8,7 @@ use lp_types::{AccountId, Amount, AssetCode, HoldId, MerchantId, MinorUnits, Tra
 use crate::{
     Account, AccountState, AccountType, Book, Command, Decision, Direction, Hold, HoldState, NewEntry,
     NewHold, NewReversal, NewTransaction, Original, PointsAccounts, PostedEntry, Refusal, Shortfall,
+    TransactionKind,
 };
 
 /// What was copied to decide on.
@@ -61,7 +62,7 @@ impl Draft<'_> {
         match command {
             Command::Post(transaction) => {
                 let lines = self.lines(transaction)?;
-                self.post(lines, transaction.releases(), now)
+                self.post((transaction.kind(), None), lines, transaction.releases(), now)
             }
             Command::Reverse(reversal) => self.reverse(reversal, now),
             Command::PlaceHold(id, new) => self.place(*id, new, now),
@@ -157,7 +158,13 @@ impl Draft<'_> {
     }
 
     /// Posts lines in their order, and gives back the rest of the holds that end with them.
-    fn post(&mut self, lines: Vec<Line>, releases: &[HoldId], now: Timestamp) -> Result<Decision, Refusal> {
+    fn post(
+        &mut self,
+        (kind, reverses): (TransactionKind, Option<TransactionId>),
+        lines: Vec<Line>,
+        releases: &[HoldId],
+        now: Timestamp,
+    ) -> Result<Decision, Refusal> {
         let mut entries = Vec::with_capacity(lines.len());
         let mut touched = Vec::with_capacity(lines.len());
         let mut drawn: Vec<HoldId> = Vec::new();
@@ -201,6 +208,8 @@ impl Draft<'_> {
             .filter_map(|id| self.changes.holds.get(id).cloned())
             .collect();
         Ok(Decision::Posted {
+            kind,
+            reverses,
             posted_at,
             entries,
             holds,
@@ -252,9 +261,10 @@ impl Draft<'_> {
                 Shortfall::Owe(debtor) => self.owe(&mut lines, back, debtor)?,
             }
         }
-        let decision = self.post(lines, &[], now)?;
+        let head = (TransactionKind::Reversal, Some(original.id));
+        let posted = self.post(head, lines, &[], now)?;
         self.changes.originals.insert(original.id, original);
-        Ok(decision)
+        Ok(posted)
     }
 
     /// Splits a line between the account, as far as it has, and the one that owes the rest, if that is of its asset.

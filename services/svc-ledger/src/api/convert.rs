@@ -37,8 +37,11 @@ pub(super) fn releases(texts: &[String]) -> Result<Vec<HoldId>> {
 }
 
 /// What happens where an account lacks what a reversal takes back.
-pub(super) fn shortfall(of: v1::Shortfall, debt_account: &str) -> Result<Shortfall> {
+pub(super) fn shortfall(number: i32, debt_account: &str) -> Result<Shortfall> {
     const FIELD: &str = "debtAccountId";
+    let of = v1::Shortfall::try_from(number)
+        .map_err(|_| "must be SHORTFALL_REFUSE, SHORTFALL_OVERDRAW or SHORTFALL_OWE")
+        .in_field("shortfall")?;
     let owes = of == v1::Shortfall::Owe;
     if !owes && !debt_account.is_empty() {
         return Err(Error::invalid_field(FIELD, "goes with SHORTFALL_OWE only"));
@@ -51,13 +54,16 @@ pub(super) fn shortfall(of: v1::Shortfall, debt_account: &str) -> Result<Shortfa
 }
 
 /// The side that a caller named, if any.
-pub(super) fn side(of: v1::Direction) -> Option<Direction> {
-    match of {
-        v1::Direction::Debit => Some(Direction::Debit),
-        v1::Direction::Credit => Some(Direction::Credit),
-        v1::Direction::Unspecified => None,
+pub(super) fn side(number: i32, field: &str) -> Result<Option<Direction>> {
+    match v1::Direction::try_from(number) {
+        Ok(v1::Direction::Debit) => Ok(Some(Direction::Debit)),
+        Ok(v1::Direction::Credit) => Ok(Some(Direction::Credit)),
+        Ok(v1::Direction::Unspecified) => Ok(None),
+        Err(_) => Err(Error::invalid_field(field, NO_SIDE)),
     }
 }
+
+const NO_SIDE: &str = "must be DIRECTION_DEBIT or DIRECTION_CREDIT";
 
 /// An amount and its asset, from the field `field`.
 pub(super) fn money(money: Option<Money>, field: &str) -> Result<(Amount, AssetCode)> {
@@ -75,9 +81,8 @@ pub(super) fn new_entries(entries: Vec<v1::NewEntry>) -> Result<Vec<NewEntry>> {
         ));
     }
     let entry = |(index, entry): (usize, v1::NewEntry)| {
-        let direction = side(entry.direction())
-            .ok_or("must be DIRECTION_DEBIT or DIRECTION_CREDIT")
-            .in_field(&format!("entries[{index}].direction"))?;
+        let field = format!("entries[{index}].direction");
+        let direction = side(entry.direction, &field)?.ok_or(NO_SIDE).in_field(&field)?;
         let hold = match entry.hold_id.as_str() {
             "" => None,
             text => Some(text.parse().in_field(&format!("entries[{index}].holdId"))?),

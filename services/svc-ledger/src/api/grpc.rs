@@ -210,7 +210,7 @@ impl LedgerService for LedgerApi {
         request: Request<v1::ReverseTransactionRequest>,
     ) -> Answer<v1::ReverseTransactionResponse> {
         let wanted = request.get_ref().clone();
-        let shortfall = convert::shortfall(wanted.shortfall(), &wanted.debt_account_id)?;
+        let shortfall = convert::shortfall(wanted.shortfall, &wanted.debt_account_id)?;
         let part = wanted.amount.map(|amount| convert::money(Some(amount), "amount"));
         let reversal = NewReversal {
             transaction: wanted.transaction_id.parse().in_field("transactionId")?,
@@ -229,7 +229,7 @@ impl LedgerService for LedgerApi {
 
     async fn place_hold(&self, request: Request<v1::PlaceHoldRequest>) -> Answer<v1::PlaceHoldResponse> {
         let wanted = request.get_ref().clone();
-        let direction = convert::side(wanted.direction());
+        let direction = convert::side(wanted.direction, "direction")?;
         let (amount, asset) = convert::money(wanted.amount, "amount")?;
         let expires_at = wanted
             .expires_at

@@ -118,7 +118,7 @@ impl Client {
         self.balance(account).await.available.unwrap()
     }
 
-    async fn shop(&self) -> String {
+    pub async fn shop(&self) -> String {
         self.account("PTS", v1::AccountType::Redemption).await
     }
 }

@@ -12,6 +12,7 @@
 )]
 
 mod audit;
+mod bad_holds;
 mod bad_input;
 mod basics;
 mod bisect;

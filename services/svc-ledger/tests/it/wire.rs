@@ -64,10 +64,23 @@ pub async fn both(client: &Client, rpc: &str, body: &Value) -> [Refused; 2] {
         "CreateAsset" => "/v1/assets",
         "CreateAccount" => "/v1/accounts",
         "CreateTransaction" => "/v1/transactions",
+        "ReverseTransaction" => "/v1/transactions/{transactionId}:reverse",
+        "PlaceHold" => "/v1/holds",
+        "CaptureHold" => "/v1/holds/{holdId}:capture",
         "Earn" => "/v1/transactions:earn",
-        _ => "/v1/transactions:burn",
+        "Burn" => "/v1/transactions:burn",
+        other => panic!("{other} has no path here"),
     };
-    let over_rest = client.post(&new_key(), path, body).await;
+    // What the path names does not stand in the body.
+    let (path, body) = match path.split_once('{') {
+        None => (path.to_owned(), body.clone()),
+        Some((before, rest)) => {
+            let (name, after) = rest.split_once('}').unwrap();
+            let value = body[name].as_str().unwrap();
+            (format!("{before}{value}{after}"), without(body, name))
+        }
+    };
+    let over_rest = client.post(&new_key(), &path, &body).await;
     [Refused::of(&over_grpc), Refused::of_problem(&over_rest)]
 }
 
@@ -84,8 +97,12 @@ pub async fn grpc(client: &Client, rpc: &str, key: &str, body: &Value) -> Result
         "CreateAsset" => send!(create_asset, v1::CreateAssetRequest),
         "CreateAccount" => send!(create_account, v1::CreateAccountRequest),
         "CreateTransaction" => send!(create_transaction, v1::CreateTransactionRequest),
+        "ReverseTransaction" => send!(reverse_transaction, v1::ReverseTransactionRequest),
+        "PlaceHold" => send!(place_hold, v1::PlaceHoldRequest),
+        "CaptureHold" => send!(capture_hold, v1::CaptureHoldRequest),
         "Earn" => send!(earn, v1::EarnRequest),
-        _ => send!(burn, v1::BurnRequest),
+        "Burn" => send!(burn, v1::BurnRequest),
+        other => panic!("{other} is not sent here"),
     }
 }
 

@@ -7,9 +7,7 @@
 use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
-use ledger_domain::{
-    Asset, AssetKind, Book, Command, Decision, Hold, NewTransaction, Refusal, TransactionKind,
-};
+use ledger_domain::{Asset, AssetKind, Book, Command, Decision, Hold, NewTransaction, Refusal};
 use lp_pg::{
     PgError,
     idempotency::{Claim, Claimed, claim_all},
@@ -221,10 +219,10 @@ async fn decide_and_write(
     );
     let mut verdicts = Vec::with_capacity(wanted.len());
     for wanted in wanted {
-        verdicts.push(match decide(&mut book, &mut names, wanted, now, ambient) {
+        verdicts.push(match decide(&mut book, &mut names, wanted, now) {
             Err(refusal) => Verdict::Refused(refusal),
-            Ok(decided) => Verdict::Done {
-                outcome: batch.note(&wanted.command, decided, &book)?,
+            Ok(decision) => Verdict::Done {
+                outcome: batch.note(wanted, decision, &book, ambient)?,
                 epoch,
             },
         });
@@ -294,28 +292,7 @@ impl Names {
     }
 }
 
-/// A command that was carried out, and the transaction that it posts.
-struct Decided {
-    decision: Decision,
-    /// All but its entries and time.
-    head: Option<Head>,
-}
-
-struct Head {
-    id: TransactionId,
-    merchant: MerchantId,
-    kind: TransactionKind,
-    reference: Option<Reference>,
-    reverses: Option<TransactionId>,
-}
-
-fn decide(
-    book: &mut Book,
-    names: &mut Names,
-    wanted: &Wanted,
-    now: Timestamp,
-    ambient: &Ambient,
-) -> Result<Decided, Refusal> {
+fn decide(book: &mut Book, names: &mut Names, wanted: &Wanted, now: Timestamp) -> Result<Decision, Refusal> {
     let merchant = wanted.claim.caller.merchant;
     let (taken, reference) = match &wanted.command {
         Command::PlaceHold(_, new) => (&mut names.holds, &new.reference),
@@ -327,19 +304,7 @@ fn decide(
     }
     let decision = book.decide(merchant, &wanted.command, now)?;
     taken.extend(name);
-    let kind = match &wanted.command {
-        Command::Post(transaction) => Some(transaction.kind()),
-        Command::Reverse(_) => Some(TransactionKind::Reversal),
-        Command::PlaceHold(..) | Command::VoidHold(_) | Command::SetState(..) => None,
-    };
-    let head = kind.map(|kind| Head {
-        id: TransactionId::from_uuid(ambient.ids.uuid()),
-        merchant,
-        kind,
-        reference: wanted.reference.clone(),
-        reverses: wanted.command.reversed(),
-    });
-    Ok(Decided { decision, head })
+    Ok(decision)
 }
 
 /// What a batch has to write beside its transactions.
@@ -354,47 +319,50 @@ pub(super) struct Batch {
 
 impl Batch {
     /// Remembers what a decision changed, and makes its outcome.
-    fn note(&mut self, command: &Command, decided: Decided, book: &Book) -> lp_pg::Result<Outcome> {
-        match (decided.decision, decided.head) {
-            (
-                Decision::Posted {
-                    posted_at,
-                    entries,
-                    holds,
-                },
-                Some(head),
-            ) => {
+    fn note(
+        &mut self,
+        wanted: &Wanted,
+        decision: Decision,
+        book: &Book,
+        ambient: &Ambient,
+    ) -> lp_pg::Result<Outcome> {
+        match decision {
+            Decision::Posted {
+                kind,
+                reverses,
+                posted_at,
+                entries,
+                holds,
+            } => {
+                let accounts = entries.iter().map(|entry| entry.account);
                 self.changed_accounts
-                    .extend(entries.iter().map(|entry| entry.account));
-                self.changed_accounts
-                    .extend(holds.iter().map(|hold| hold.account));
+                    .extend(accounts.chain(holds.iter().map(|hold| hold.account)));
                 self.changed_holds.extend(holds.iter().map(|hold| hold.id));
                 let transaction = PostedTransaction {
-                    id: head.id,
-                    merchant: head.merchant,
-                    kind: head.kind,
-                    reference: head.reference,
-                    reverses: head.reverses,
+                    id: TransactionId::from_uuid(ambient.ids.uuid()),
+                    merchant: wanted.claim.caller.merchant,
+                    kind,
+                    reference: wanted.reference.clone(),
+                    reverses,
                     posted_at,
                     entries,
                 };
                 Ok(Outcome::Posted { transaction, holds })
             }
-            (Decision::Hold(hold), _) => {
-                let of_command = match command {
+            Decision::Hold(hold) => {
+                let written = match wanted.command {
                     Command::PlaceHold(..) => &mut self.new_holds,
                     _ => &mut self.changed_holds,
                 };
-                of_command.insert(hold.id);
+                written.insert(hold.id);
                 self.changed_accounts.insert(hold.account);
                 let record = self.record(hold.account, book)?;
                 Ok(Outcome::Hold(hold, record))
             }
-            (Decision::State(account, _), _) => {
+            Decision::State(account, _) => {
                 self.changed_accounts.insert(account);
                 Ok(Outcome::State(self.record(account, book)?))
             }
-            (Decision::Posted { .. }, None) => Err(sqlx::Error::RowNotFound.into()),
         }
     }
 
