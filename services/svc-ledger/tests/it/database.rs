@@ -274,6 +274,13 @@ async fn a_hold_is_not_captured_beyond_itself_nor_changed_once_it_has_ended() {
     check(&mut session, &reserved, ("23514", "accounts_min_balance")).await;
     let beyond = format!("UPDATE holds SET captured = 61 WHERE hold_id = '{hold}'");
     check(&mut session, &beyond, ("23514", "holds_captured")).await;
+    for contradiction in ["captured = 60", "state = 2"] {
+        let statement = format!("UPDATE holds SET {contradiction} WHERE hold_id = '{hold}'");
+        check(&mut session, &statement, ("23514", "holds_captured_whole")).await;
+    }
+    let mut owner = rows.ground.owner().await;
+    let never = "UPDATE holds SET expires_at = placed_at";
+    check(&mut owner, never, ("23514", "holds_expiry")).await;
     let drawing = |account: &str, amount: i64| {
         let merchant = &rows.merchant;
         let line = |line: i16, account: &str, direction: i16, hold: &str| {
@@ -300,7 +307,6 @@ async fn a_hold_is_not_captured_beyond_itself_nor_changed_once_it_has_ended() {
     let good = captured + &rows.transaction(2) + &drawing(&account, 30);
     run(&mut session, &good).await;
 
-    let mut owner = rows.ground.owner().await;
     run(
         &mut owner,
         &format!("UPDATE holds SET state = 3 WHERE hold_id = '{hold}'"),
