@@ -37,6 +37,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     )?;
 
     tonic_prost_build::configure()
+        // In order of their names: a request's fingerprint is taken of its bytes.
+        .btree_map(".")
         .extern_path(".google.api.HttpBody", "crate::http_body::HttpBody")
         .compile_fds(compiler.file_descriptor_set())?;
     Ok(())

@@ -98,6 +98,7 @@ impl Ledger {
                 asset_code: POINTS.to_owned(),
             }),
             reference: String::new(),
+            ..Default::default()
         };
         let request = inner.request(wanted).map_err(|_| Code::Internal)?;
         let mut client = inner.client(number).map_err(|_| Code::Internal)?;

@@ -174,6 +174,7 @@ impl Till {
                 asset_code: asset.to_owned(),
             }),
             reference: self.new_name("earn"),
+            ..Default::default()
         };
         Ok(self
             .ledger
@@ -200,6 +201,7 @@ impl Till {
                 asset_code: asset.to_owned(),
             }),
             reference: self.new_name("burn"),
+            ..Default::default()
         };
         Ok(self
             .ledger

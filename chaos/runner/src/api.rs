@@ -178,6 +178,7 @@ impl Api {
                     account_id: account,
                     amount: money(amount),
                     reference,
+                    ..Default::default()
                 };
                 let request = self.request(merchant, key, message).map_err(malformed)?;
                 let answer = client.earn(request).await?.into_inner();
@@ -189,6 +190,7 @@ impl Api {
                     account_id: account,
                     amount: money(amount),
                     reference,
+                    ..Default::default()
                 };
                 let request = self.request(merchant, key, message).map_err(malformed)?;
                 let answer = client.burn(request).await?.into_inner();
@@ -213,6 +215,7 @@ impl Api {
     ) -> Result<Balance, Status> {
         let message = ledger::GetBalanceRequest {
             account_id: account.to_owned(),
+            ..Default::default()
         };
         let request = self
             .request(merchant, "", message)

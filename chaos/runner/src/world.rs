@@ -237,6 +237,7 @@ impl World {
             min_balance: Some(0),
             max_balance: Some(CAP),
             reference: String::new(),
+            ..Default::default()
         };
         let answer = api
             .ledger

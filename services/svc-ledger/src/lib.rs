@@ -10,6 +10,8 @@
 //! - sequences have no gap and balances are exact under concurrency: `posting::*`;
 //! - what a hold reserves is there for it alone, until its time is over: `holds::*`;
 //! - no more is undone than was done, each tender to its origin: `reversals::*`;
+//! - of several transactions each has its own result, or all or none are posted: `batches::*`;
+//! - a dry run answers what would happen, and nothing happens: `notes::*`;
 //! - bad input names its field and writes nothing: `bad_input::*`;
 //! - each transaction has its event, in order of its accounts: `events::*`.
 

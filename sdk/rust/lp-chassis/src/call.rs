@@ -4,7 +4,7 @@ use std::{borrow::Cow, time::Instant};
 
 use jiff::Timestamp;
 use lp_error::{Code, Error, InField, Result};
-use lp_pg::idempotency::Claim;
+use lp_pg::idempotency::{Claim, Fingerprint};
 use lp_types::{CallerContext, IdempotencyKey};
 use prost::Message;
 use sha2::{Digest, Sha256};
@@ -68,15 +68,19 @@ pub fn claim<M: Message>(request: &tonic::Request<M>, rpc: &'static str, at: Tim
         .to_str()
         .map_err(|_| invalid("must be 1 to 128 visible ASCII characters"))?;
     let key = IdempotencyKey::try_from(key.to_owned()).map_err(|e| invalid(&e.to_string()))?;
-    // Of the message as prost writes it, so that gRPC and REST, which meet here, have one fingerprint.
-    let fingerprint = Sha256::digest(request.get_ref().encode_to_vec()).into();
     Ok(Claim {
         caller: Call::of(request)?.caller,
         rpc,
         key,
-        fingerprint,
+        fingerprint: fingerprint(request.get_ref()),
         at,
     })
+}
+
+/// What tells one request from another: SHA-256 of the message as prost writes it, so that gRPC and REST, which meet
+/// here, have one fingerprint.
+pub fn fingerprint<M: Message>(message: &M) -> Fingerprint {
+    Sha256::digest(message.encode_to_vec()).into()
 }
 
 /// A text field that may be empty: `None` then.

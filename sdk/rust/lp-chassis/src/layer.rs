@@ -2,6 +2,7 @@
 //! there is room, and afterwards one log line and the metrics.
 
 use std::{
+    collections::HashMap,
     panic::AssertUnwindSafe,
     sync::Arc,
     task::{Context, Poll},
@@ -18,7 +19,7 @@ use lp_contracts::{
 use lp_error::{Code, Error, LogLevel};
 use lp_telemetry::{Counter, Gauge, Histogram, Metrics, RequestCost};
 use lp_types::{CallerContext, RequestId, time::Ambient};
-use prost_reflect::DescriptorPool;
+use prost_reflect::{DescriptorPool, MethodDescriptor, ServiceDescriptor};
 use tokio::sync::Semaphore;
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
@@ -38,9 +39,24 @@ pub struct Policy {
     pub timeout: Duration,
 }
 
+/// Longest time for a request that is a stream of messages. A handler bounds the wait for each.
+const STREAM_TIMEOUT: Duration = Duration::from_hours(1);
+
+/// What an rpc's descriptor says of it.
+#[derive(Debug)]
+struct Rpc {
+    /// As `LedgerService/Earn`.
+    name: String,
+    /// Who may call it.
+    access: Option<Access>,
+    /// Its request is a stream.
+    streams: bool,
+}
+
 #[derive(Debug)]
 struct Shared {
-    pool: DescriptorPool,
+    /// By path.
+    rpcs: HashMap<String, Arc<Rpc>>,
     policy: Policy,
     verifier: Verifier,
     room: Semaphore,
@@ -57,7 +73,7 @@ pub struct RequestLayer(Arc<Shared>);
 impl RequestLayer {
     /// For the rpcs of `pool`, and callers whom `verifier` knows. Other paths (health, reflection) pass untouched.
     pub fn new(
-        pool: DescriptorPool,
+        pool: &DescriptorPool,
         policy: Policy,
         verifier: Verifier,
         ambient: Ambient,
@@ -68,7 +84,7 @@ impl RequestLayer {
         in_flight.add(0, &[]);
         Self(Arc::new(Shared {
             room: Semaphore::new(policy.max_in_flight),
-            pool,
+            rpcs: rpcs_of(pool),
             policy,
             verifier,
             ambient,
@@ -77,6 +93,24 @@ impl RequestLayer {
             in_flight,
         }))
     }
+}
+
+fn rpcs_of(pool: &DescriptorPool) -> HashMap<String, Arc<Rpc>> {
+    let services: Vec<_> = pool.services().collect();
+    let methods = services.iter().flat_map(ServiceDescriptor::methods);
+    let rpc = |method: MethodDescriptor| {
+        let service = method.parent_service();
+        let rpc = Rpc {
+            name: format!("{}/{}", service.name(), method.name()),
+            access: access_of(&method),
+            streams: method.is_client_streaming(),
+        };
+        (
+            format!("/{}/{}", service.full_name(), method.name()),
+            Arc::new(rpc),
+        )
+    };
+    methods.map(rpc).collect()
 }
 
 impl<S> Layer<S> for RequestLayer {
@@ -115,8 +149,8 @@ where
         let ready = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, ready);
         let shared = Arc::clone(&self.shared);
-        match shared.rpc(request.uri().path()) {
-            Some((rpc, access)) => Box::pin(serve(shared, inner, request, rpc, access)),
+        match shared.rpcs.get(request.uri().path()).cloned() {
+            Some(rpc) => Box::pin(serve(shared, inner, request, rpc)),
             None => {
                 let mut inner = inner;
                 inner.call(request).boxed()
@@ -126,17 +160,6 @@ where
 }
 
 impl Shared {
-    /// The rpc that a path names, as `LedgerService/Earn`, and who may call it.
-    fn rpc(&self, path: &str) -> Option<(String, Option<Access>)> {
-        let (service, method) = path.strip_prefix('/')?.split_once('/')?;
-        let service = self.pool.get_service_by_name(service)?;
-        let method = service.methods().find(|m| m.name() == method)?;
-        Some((
-            format!("{}/{}", service.name(), method.name()),
-            access_of(&method),
-        ))
-    }
-
     /// Who calls, if they may. An rpc without an access option is open to nobody.
     async fn caller(
         &self,
@@ -166,27 +189,31 @@ async fn serve<S, B>(
     shared: Arc<Shared>,
     inner: S,
     mut request: Request<B>,
-    rpc: String,
-    access: Option<Access>,
+    rpc: Arc<Rpc>,
 ) -> Result<Response<Body>, S::Error>
 where
     S: Service<Request<B>, Response = Response<Body>>,
 {
     let started = Instant::now();
     let id = request_id(request.headers(), &shared.ambient);
-    let span = tracing::info_span!("rpc", otel.name = %rpc, otel.kind = "server", request_id = %id);
+    let span = tracing::info_span!("rpc", otel.name = %rpc.name, otel.kind = "server", request_id = %id);
     lp_telemetry::set_parent_from(&span, request.headers());
     async move {
-        let under_way = UnderWay::begin(&shared, &rpc);
+        let under_way = UnderWay::begin(&shared, &rpc.name);
         let theirs = timeout_of(request.headers()).map(in_time);
-        let timeout = theirs.map_or(shared.policy.timeout, |t| t.min(shared.policy.timeout));
+        let longest = if rpc.streams {
+            STREAM_TIMEOUT
+        } else {
+            shared.policy.timeout
+        };
+        let timeout = theirs.map_or(longest, |t| t.min(longest));
         let deadline = started.checked_add(timeout).unwrap_or(started);
         let mut caller = None;
         let (outcome, cost) = match shared.room.try_acquire() {
             Err(_full) => nothing_but(Error::overloaded(Duration::from_millis(100))),
             Ok(_room) => {
                 // In the deadline too: the issuer's keys may have to be fetched first.
-                let finding = shared.caller(request.headers(), access.as_ref(), id);
+                let finding = shared.caller(request.headers(), rpc.access.as_ref(), id);
                 let found = tokio::time::timeout(timeout, finding).await;
                 match found.unwrap_or_else(|_late| Err(Error::deadline_exceeded())) {
                     Err(error) => nothing_but(error),
@@ -207,11 +234,17 @@ where
         if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
             response.headers_mut().insert(REQUEST_ID, value);
         }
-        let code = tell(&rpc, &response, (id, caller.as_ref()), started.elapsed(), cost);
-        shared.requests.add(1, &[("rpc", &rpc), ("code", code)]);
+        let code = tell(
+            &rpc.name,
+            &response,
+            (id, caller.as_ref()),
+            started.elapsed(),
+            cost,
+        );
+        shared.requests.add(1, &[("rpc", &rpc.name), ("code", code)]);
         shared
             .seconds
-            .record(started.elapsed().as_secs_f64(), &[("rpc", &rpc)]);
+            .record(started.elapsed().as_secs_f64(), &[("rpc", &rpc.name)]);
         Ok(response)
     }
     .instrument(span)

@@ -151,13 +151,7 @@ pub async fn start(
         timeout: Duration::from_millis(serve.request_timeout_ms),
     };
     let verifier = Verifier::new(common.auth.clone(), chassis.ambient.clone(), &chassis.metrics)?;
-    let layer = RequestLayer::new(
-        pool.clone(),
-        policy,
-        verifier,
-        chassis.ambient.clone(),
-        &chassis.metrics,
-    );
+    let layer = RequestLayer::new(&pool, policy, verifier, chassis.ambient.clone(), &chassis.metrics);
     let stop = CancellationToken::new();
     let health = Health {
         checks: Arc::new(app.checks),

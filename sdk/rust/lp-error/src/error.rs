@@ -140,6 +140,22 @@ impl Error {
         self
     }
 
+    /// As an error of something larger, of which `part` is a part: its fields are fields of the part.
+    #[must_use]
+    pub fn within(mut self, part: &str) -> Self {
+        if self.0.fields.is_empty() {
+            let message = self.0.message.clone().into_owned();
+            return self.with_field(part, message);
+        }
+        for violation in &mut self.0.fields {
+            violation.field = format!("{part}.{}", violation.field);
+        }
+        if self.0.reason == "INVALID_FIELD" {
+            return Self::invalid_fields(self.0.fields);
+        }
+        self
+    }
+
     /// With a fact for the client, in `google.rpc.ErrorInfo.metadata`.
     #[must_use]
     pub fn with_metadata(mut self, key: impl Into<String>, value: impl fmt::Display) -> Self {
@@ -179,6 +195,11 @@ impl Error {
     /// The fields that are wrong.
     pub fn fields(&self) -> &[FieldViolation] {
         &self.0.fields
+    }
+
+    /// The facts for the client.
+    pub fn metadata(&self) -> &HashMap<String, String> {
+        &self.0.metadata
     }
 
     /// When to try again.

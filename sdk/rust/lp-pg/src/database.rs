@@ -88,6 +88,19 @@ impl Database {
         })
     }
 
+    /// A transaction that only reads, and sees one moment in all its statements. Keep it short: what is dead cannot be
+    /// cleared away beside it.
+    ///
+    /// # Errors
+    /// As [`Self::begin`].
+    pub async fn snapshot(&self) -> Result<UnitOfWork> {
+        let mut work = self.begin().await?;
+        sqlx::raw_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            .execute(&mut *work)
+            .await?;
+        Ok(work)
+    }
+
     /// A session of its own on the direct port, outside the pool.
     ///
     /// # Errors

@@ -93,6 +93,7 @@ impl Merchant {
     async fn holds(&self, account: &str) -> i64 {
         let request = v1::GetBalanceRequest {
             account_id: account.to_owned(),
+            ..Default::default()
         };
         let request = self.till.request("", request);
         let found = self.grpc.clone().get_balance(request).await.unwrap().into_inner();

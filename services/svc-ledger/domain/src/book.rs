@@ -96,24 +96,21 @@ impl Book {
         Ok(decision)
     }
 
-    /// Carries out all commands, in their order, or none of them.
+    /// Carries out all commands, in their order, or none of them. The caller may have refused one already.
     ///
     /// # Errors
     /// The first that is refused, from 0, and why; nothing has changed.
-    pub fn decide_all(
+    pub fn decide_all<'c>(
         &mut self,
         merchant: MerchantId,
-        commands: &[Command],
+        commands: impl IntoIterator<Item = Result<&'c Command, Refusal>>,
         now: Timestamp,
     ) -> Result<Vec<Decision>, (usize, Refusal)> {
         let mut draft = self.draft(merchant);
-        let mut decisions = Vec::with_capacity(commands.len());
-        for (index, command) in commands.iter().enumerate() {
-            decisions.push(
-                draft
-                    .carry_out(command, now)
-                    .map_err(|refusal| (index, refusal))?,
-            );
+        let mut decisions = Vec::new();
+        for (index, command) in commands.into_iter().enumerate() {
+            let decision = command.and_then(|command| draft.carry_out(command, now));
+            decisions.push(decision.map_err(|refusal| (index, refusal))?);
         }
         let changes = draft.changes;
         self.accept(changes);

@@ -21,6 +21,7 @@ mod book;
 mod command;
 mod draft;
 mod hold;
+mod metadata;
 mod refusal;
 mod reversal;
 mod transaction;
@@ -29,6 +30,7 @@ pub use account::{Account, AccountState, AccountType, Asset, AssetKind, Directio
 pub use book::Book;
 pub use command::{Command, Decision};
 pub use hold::{Hold, HoldState, NewHold};
+pub use metadata::{InvalidMetadata, Metadata};
 pub use refusal::Refusal;
 pub use reversal::{NewReversal, Original, OriginalLine, Shortfall};
 pub use transaction::{Invalid, MAX_ENTRIES, NewEntry, NewTransaction, PostedEntry, TransactionKind};

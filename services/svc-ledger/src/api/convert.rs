@@ -1,10 +1,16 @@
 //! Between the contract's messages and the domain's types.
 
+use jiff::Timestamp;
 use ledger_domain::{
     AccountState, AccountType, Asset, AssetKind, Direction, Hold, HoldState, Limits, NewEntry, PostedEntry,
     Shortfall,
 };
-use lp_contracts::{common::v1::Money, ledger::v1, time::to_wire, token::ConsistencyToken};
+use lp_contracts::{
+    common::v1::Money,
+    ledger::v1,
+    time::{from_wire, to_wire},
+    token::ConsistencyToken,
+};
 use lp_error::{Error, InField, Result};
 use lp_types::{AccountId, Amount, AssetCode, HoldId, MinorUnits, TransactionId};
 
@@ -34,6 +40,13 @@ pub(super) fn releases(texts: &[String]) -> Result<Vec<HoldId>> {
     }
     let id = |(index, text): (usize, &String)| text.parse().in_field(&format!("releasesHoldIds[{index}]"));
     texts.iter().enumerate().map(id).collect()
+}
+
+/// A time, to the microsecond, which is what the ledger keeps.
+pub(super) fn time(at: Option<prost_types::Timestamp>, field: &str) -> Result<Timestamp> {
+    let at = at.as_ref().and_then(from_wire).in_field(field)?;
+    let kept = Timestamp::from_microsecond(at.as_microsecond());
+    kept.map_err(|_out_of_range| "is out of range").in_field(field)
 }
 
 /// What happens where an account lacks what a reversal takes back.
@@ -198,6 +211,7 @@ pub(super) fn account(record: &AccountRecord, epoch: i64) -> Result<v1::Account>
         created_at: Some(to_wire(record.created_at)),
         state: account_state(account.state).into(),
         debt: account.debt.get(),
+        metadata: record.metadata.pairs().clone(),
     })
 }
 
@@ -230,7 +244,7 @@ pub(super) fn hold(of: &Hold) -> v1::Hold {
     }
 }
 
-fn entry(id: TransactionId, posted_at: jiff::Timestamp, entry: &PostedEntry) -> v1::Entry {
+fn entry(id: TransactionId, posted_at: Timestamp, entry: &PostedEntry) -> v1::Entry {
     v1::Entry {
         transaction_id: id.to_string(),
         line: entry.line.into(),
@@ -265,6 +279,8 @@ pub(super) fn transaction(posted: &PostedTransaction) -> v1::Transaction {
             .collect(),
         posted_at: Some(to_wire(posted.posted_at)),
         reverses_transaction_id: posted.reverses.map(|id| id.to_string()).unwrap_or_default(),
+        effective_at: Some(to_wire(posted.effective_at.unwrap_or(posted.posted_at))),
+        metadata: posted.metadata.pairs().clone(),
     }
 }
 

@@ -2,22 +2,19 @@
 
 use std::time::Duration;
 
-use ledger_domain::{AccountState, Command, NewHold, NewReversal, NewTransaction};
+use ledger_domain::{AccountState, Command, Metadata, NewHold, NewReversal, NewTransaction};
 use lp_chassis::{
     Call,
     call::{claim, optional},
     page::Page,
 };
-use lp_contracts::{
-    ledger::v1::{self, ledger_service_server::LedgerService},
-    time::from_wire,
-};
+use lp_contracts::ledger::v1::{self, ledger_service_server::LedgerService};
 use lp_error::{Error, InField, Result};
 use lp_pg::Database;
 use lp_types::{AssetCode, HoldId, Reference, TransactionId, time::Ambient};
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
-use super::{convert, errors};
+use super::{batch, convert, errors, import, orders::Notes};
 use crate::{
     application::{
         create_account::{self, NewAccount, create_account},
@@ -121,6 +118,7 @@ impl LedgerService for LedgerApi {
             limits: convert::limits(account_type, wanted.min_balance, wanted.max_balance)?,
             asset: AssetCode::try_from(wanted.asset_code).in_field("assetCode")?,
             reference: optional::<Reference>(wanted.reference, "reference")?,
+            metadata: Metadata::try_from(wanted.metadata).in_field("metadata")?,
         };
         match create_account(&self.database, &self.ambient, claim, new).await? {
             create_account::Answer::Opened(opened) => {
@@ -154,19 +152,24 @@ impl LedgerService for LedgerApi {
         request: Request<v1::CreateTransactionRequest>,
     ) -> Answer<v1::CreateTransactionResponse> {
         let wanted = request.get_ref().clone();
-        let entries = convert::new_entries(wanted.entries)?;
-        let releases = convert::releases(&wanted.releases_hold_ids)?;
-        let transaction =
-            NewTransaction::general(entries, releases).map_err(|invalid| errors::invalid(&invalid))?;
-        let command = Command::Post(transaction);
-        let posted = self
-            .post(&request, "CreateTransaction", command, wanted.reference)
-            .await?;
-        Ok(Response::new(v1::CreateTransactionResponse {
-            balances: posted.balances(),
-            holds: posted.holds.iter().map(convert::hold).collect(),
-            transaction: Some(convert::transaction(&posted.transaction)),
-        }))
+        let validate_only = wanted.validate_only;
+        let order = batch::order(wanted, self.ambient.clock.now())?;
+        let posted = self.post(&request, "CreateTransaction", order, validate_only);
+        Ok(Response::new(posted.await?.created()))
+    }
+
+    async fn batch_create_transactions(
+        &self,
+        request: Request<v1::BatchCreateTransactionsRequest>,
+    ) -> Answer<v1::BatchCreateTransactionsResponse> {
+        Ok(Response::new(batch::create(self, request).await?))
+    }
+
+    async fn import_transactions(
+        &self,
+        request: Request<Streaming<v1::ImportTransactionsRequest>>,
+    ) -> Answer<v1::ImportTransactionsResponse> {
+        Ok(Response::new(import::run(self, request).await?))
     }
 
     async fn earn(&self, request: Request<v1::EarnRequest>) -> Answer<v1::EarnResponse> {
@@ -178,12 +181,16 @@ impl LedgerService for LedgerApi {
             amount,
             asset,
         };
-        let posted = self
-            .post(&request, "Earn", Command::Post(earn), wanted.reference)
-            .await?;
+        let notes = Notes {
+            reference: wanted.reference,
+            effective_at: wanted.effective_at,
+            metadata: wanted.metadata,
+        };
+        let order = notes.on(Command::Post(earn), self.ambient.clock.now())?;
+        let posted = self.post(&request, "Earn", order, wanted.validate_only).await?;
         Ok(Response::new(v1::EarnResponse {
             balance: posted.balance_of(account),
-            transaction: Some(convert::transaction(&posted.transaction)),
+            transaction: Some(posted.transaction()),
         }))
     }
 
@@ -196,12 +203,16 @@ impl LedgerService for LedgerApi {
             amount,
             asset,
         };
-        let posted = self
-            .post(&request, "Burn", Command::Post(burn), wanted.reference)
-            .await?;
+        let notes = Notes {
+            reference: wanted.reference,
+            effective_at: wanted.effective_at,
+            metadata: wanted.metadata,
+        };
+        let order = notes.on(Command::Post(burn), self.ambient.clock.now())?;
+        let posted = self.post(&request, "Burn", order, wanted.validate_only).await?;
         Ok(Response::new(v1::BurnResponse {
             balance: posted.balance_of(account),
-            transaction: Some(convert::transaction(&posted.transaction)),
+            transaction: Some(posted.transaction()),
         }))
     }
 
@@ -217,13 +228,17 @@ impl LedgerService for LedgerApi {
             part: part.transpose()?,
             shortfall,
         };
-        let command = Command::Reverse(reversal);
-        let posted = self
-            .post(&request, "ReverseTransaction", command, wanted.reference)
-            .await?;
+        let notes = Notes {
+            reference: wanted.reference,
+            effective_at: wanted.effective_at,
+            metadata: wanted.metadata,
+        };
+        let order = notes.on(Command::Reverse(reversal), self.ambient.clock.now())?;
+        let posted = self.post(&request, "ReverseTransaction", order, wanted.validate_only);
+        let posted = posted.await?;
         Ok(Response::new(v1::ReverseTransactionResponse {
             balances: posted.balances(),
-            transaction: Some(convert::transaction(&posted.transaction)),
+            transaction: Some(posted.transaction()),
         }))
     }
 
@@ -231,11 +246,7 @@ impl LedgerService for LedgerApi {
         let wanted = request.get_ref().clone();
         let direction = convert::side(wanted.direction, "direction")?;
         let (amount, asset) = convert::money(wanted.amount, "amount")?;
-        let expires_at = wanted
-            .expires_at
-            .as_ref()
-            .and_then(from_wire)
-            .in_field("expiresAt")?;
+        let expires_at = convert::time(wanted.expires_at, "expiresAt")?;
         let latest = self
             .ambient
             .clock
@@ -275,14 +286,19 @@ impl LedgerService for LedgerApi {
             destination: convert::account_id(&wanted.destination_account_id, "destinationAccountId")?,
             releases: wanted.r#final.then_some(hold),
         };
-        let command = Command::Post(capture);
+        let notes = Notes {
+            reference: wanted.reference,
+            effective_at: wanted.effective_at,
+            metadata: wanted.metadata,
+        };
+        let order = notes.on(Command::Post(capture), self.ambient.clock.now())?;
         let posted = self
-            .post(&request, "CaptureHold", command, wanted.reference)
+            .post(&request, "CaptureHold", order, wanted.validate_only)
             .await?;
         Ok(Response::new(v1::CaptureHoldResponse {
             balances: posted.balances(),
-            hold: posted.holds.first().map(convert::hold),
-            transaction: Some(convert::transaction(&posted.transaction)),
+            hold: posted.holds().into_iter().next(),
+            transaction: Some(posted.transaction()),
         }))
     }
 
@@ -417,6 +433,41 @@ impl LedgerService for LedgerApi {
         Ok(Response::new(v1::GetBalanceResponse {
             balance: Some(balance),
         }))
+    }
+
+    async fn batch_create_accounts(
+        &self,
+        _request: Request<v1::BatchCreateAccountsRequest>,
+    ) -> Answer<v1::BatchCreateAccountsResponse> {
+        Err(Status::unimplemented("batch_create_accounts"))
+    }
+
+    async fn lookup_account(
+        &self,
+        _request: Request<v1::LookupAccountRequest>,
+    ) -> Answer<v1::LookupAccountResponse> {
+        Err(Status::unimplemented("lookup_account"))
+    }
+
+    async fn batch_get_balances(
+        &self,
+        _request: Request<v1::BatchGetBalancesRequest>,
+    ) -> Answer<v1::BatchGetBalancesResponse> {
+        Err(Status::unimplemented("batch_get_balances"))
+    }
+
+    async fn get_trial_balance(
+        &self,
+        _request: Request<v1::GetTrialBalanceRequest>,
+    ) -> Answer<v1::GetTrialBalanceResponse> {
+        Err(Status::unimplemented("get_trial_balance"))
+    }
+
+    async fn check_ledger(
+        &self,
+        _request: Request<v1::CheckLedgerRequest>,
+    ) -> Answer<v1::CheckLedgerResponse> {
+        Err(Status::unimplemented("check_ledger"))
     }
 
     async fn list_entries(

@@ -1,6 +1,8 @@
 //! gRPC handlers, and conversion between the contract and the domain. REST comes from the contract.
 
+mod batch;
 mod convert;
 mod errors;
 pub mod grpc;
+mod import;
 mod orders;

@@ -1,7 +1,7 @@
 //! Opens an account.
 
 use jiff::Timestamp;
-use ledger_domain::{Account, AccountType, Limits};
+use ledger_domain::{Account, AccountType, Limits, Metadata};
 use lp_pg::{
     Database,
     idempotency::{Claim, Once, begin_once},
@@ -22,6 +22,8 @@ pub struct NewAccount {
     pub limits: Limits,
     /// The merchant's own name for it.
     pub reference: Option<Reference>,
+    /// What the merchant notes on it.
+    pub metadata: Metadata,
 }
 
 /// What became of it; stored under the key.
@@ -50,6 +52,9 @@ pub struct Opened {
     pub reference: Option<Reference>,
     /// When it was opened.
     pub created_at: Timestamp,
+    /// What the merchant noted on it.
+    #[serde(default)]
+    pub metadata: Metadata,
 }
 
 /// Opens it once.
@@ -80,6 +85,7 @@ pub async fn create_account(
         limits: new.limits,
         reference: new.reference,
         created_at: ambient.clock.now(),
+        metadata: new.metadata,
     };
     if !accounts::insert(&mut first.work, &caller, &opened.record(caller.merchant)).await? {
         let reference = opened
@@ -106,6 +112,7 @@ impl Opened {
             account,
             reference: self.reference.clone(),
             created_at: self.created_at,
+            metadata: self.metadata.clone(),
         }
     }
 }

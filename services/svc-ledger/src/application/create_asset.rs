@@ -1,6 +1,6 @@
 //! Creates an asset and, for points, the accounts that issue and redeem them.
 
-use ledger_domain::{Account, AccountType, Asset, AssetKind, PointsAccounts};
+use ledger_domain::{Account, AccountType, Asset, AssetKind, Metadata, PointsAccounts};
 use lp_pg::{
     Database,
     idempotency::{Claim, Once, begin_once},
@@ -73,6 +73,7 @@ pub async fn create_asset(
             account,
             reference: None,
             created_at,
+            metadata: Metadata::default(),
         };
         accounts::insert(&mut first.work, &caller, &record).await?;
     }

@@ -1,24 +1,28 @@
 //! Group commit: requests wait in a bounded queue, and one poster takes what waits and posts it in one
 //! PostgreSQL transaction. Each caller gets its own verdict; one refusal leaves its neighbours alone.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use lp_pg::{Database, Failure, PgError};
 use lp_telemetry::{Gauge, Histogram, Metrics};
 use lp_types::time::Ambient;
 use sqlx::PgConnection;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     time::{Instant, MissedTickBehavior, interval, sleep},
 };
 use tracing::{error, warn};
 
-pub use crate::infrastructure::postgres::posting::{Outcome, Verdict, Wanted};
-use crate::infrastructure::postgres::{epoch, holds, posting::post_batch, transactions};
+pub use crate::infrastructure::postgres::posting::{Order, Outcome, Terms, Verdict, Wanted};
+use crate::infrastructure::postgres::{
+    epoch, holds,
+    posting::{post_batch, preview},
+    transactions,
+};
 
-/// Requests that may wait; one more is refused at once.
+/// Commands that may wait or be under way; one more is refused at once.
 const QUEUE: usize = 4_096;
-/// Requests in one PostgreSQL transaction at most.
+/// Commands in one PostgreSQL transaction, beside those of the last request that it takes.
 const BATCH: usize = 256;
 /// How often a batch is tried while the database is away or another transaction is in the way.
 const ATTEMPTS: u32 = 4;
@@ -35,12 +39,18 @@ struct Waiting {
     wanted: Wanted,
     since: Instant,
     answer: oneshot::Sender<Answer>,
+    /// Its room, until it is answered.
+    _room: OwnedSemaphorePermit,
 }
 
 /// Where requests queue up for the poster.
 #[derive(Clone, Debug)]
 pub struct Queue {
-    sender: mpsc::Sender<Waiting>,
+    sender: mpsc::UnboundedSender<Waiting>,
+    /// Bounds what waits and is under way, by commands.
+    room: Arc<Semaphore>,
+    database: Database,
+    ambient: Ambient,
 }
 
 impl std::fmt::Debug for Waiting {
@@ -51,7 +61,7 @@ impl std::fmt::Debug for Waiting {
 
 /// Posts what waits in its [`Queue`]. One task; several replicas of the service are kept apart by row locks.
 pub struct Poster {
-    receiver: mpsc::Receiver<Waiting>,
+    receiver: mpsc::UnboundedReceiver<Waiting>,
     database: Database,
     ambient: Ambient,
     wake_relay: lp_outbox::Wake,
@@ -78,7 +88,7 @@ pub fn poster(
     wake_relay: lp_outbox::Wake,
     metrics: &Metrics,
 ) -> (Queue, Poster) {
-    let (sender, receiver) = mpsc::channel(QUEUE);
+    let (sender, receiver) = mpsc::unbounded_channel();
     let measures = Measures {
         depth: metrics.gauge("ledger_poster_queue_depth", "Requests that wait for the poster"),
         batch: metrics.histogram(
@@ -93,7 +103,12 @@ pub fn poster(
         ),
     };
     (
-        Queue { sender },
+        Queue {
+            sender,
+            room: Arc::new(Semaphore::new(QUEUE)),
+            database: database.clone(),
+            ambient: ambient.clone(),
+        },
         Poster {
             receiver,
             database,
@@ -106,47 +121,85 @@ pub fn poster(
 }
 
 impl Queue {
-    /// Queues a transaction and waits for its verdict. A caller that goes away before its batch begins posts
-    /// nothing.
+    /// Queues what is wanted and waits for its verdict. A caller that goes away before its batch begins posts nothing.
     ///
     /// # Errors
     /// OVERLOADED at once when the queue is full; DEPENDENCY_UNAVAILABLE when the database is away.
     pub async fn post(&self, wanted: Wanted) -> lp_error::Result<Verdict> {
+        let room = Arc::clone(&self.room).try_acquire_many_owned(weight(&wanted));
+        let room = room.map_err(|_full| lp_error::Error::overloaded(RETRY_AFTER))?;
+        self.enqueue(wanted, room)?.verdict().await
+    }
+
+    /// Queues what is wanted once there is room for it: for a caller that waits for what it has under way.
+    ///
+    /// # Errors
+    /// DEPENDENCY_UNAVAILABLE when the poster has ended.
+    pub async fn enter(&self, wanted: Wanted) -> lp_error::Result<Pending> {
+        let room = Arc::clone(&self.room).acquire_many_owned(weight(&wanted)).await;
+        let room = room.map_err(|_closed| lp_error::Error::unavailable("the poster"))?;
+        self.enqueue(wanted, room)
+    }
+
+    /// What [`Self::post`] would answer now. Nothing is done.
+    ///
+    /// # Errors
+    /// DEPENDENCY_UNAVAILABLE when the database is away.
+    pub async fn preview(&self, wanted: &Wanted) -> lp_error::Result<Verdict> {
+        Ok(preview(&self.database, wanted, &self.ambient).await?)
+    }
+
+    fn enqueue(&self, wanted: Wanted, room: OwnedSemaphorePermit) -> lp_error::Result<Pending> {
         let (answer, verdict) = oneshot::channel();
         let waiting = Waiting {
             wanted,
             since: Instant::now(),
             answer,
+            _room: room,
         };
-        self.sender.try_send(waiting).map_err(|refused| match refused {
-            mpsc::error::TrySendError::Full(_) => lp_error::Error::overloaded(RETRY_AFTER),
-            mpsc::error::TrySendError::Closed(_) => lp_error::Error::unavailable("the poster"),
-        })?;
-        let answer = verdict.await;
+        let gone = |_| lp_error::Error::unavailable("the poster");
+        self.sender.send(waiting).map_err(gone)?;
+        Ok(Pending(verdict))
+    }
+}
+
+/// Something in the queue. Dropped before its batch begins, it is not posted.
+#[derive(Debug)]
+pub struct Pending(oneshot::Receiver<Answer>);
+
+impl Pending {
+    /// What became of it.
+    ///
+    /// # Errors
+    /// DEPENDENCY_UNAVAILABLE when the database is away.
+    pub async fn verdict(self) -> lp_error::Result<Verdict> {
+        let answer = self.0.await;
         let (verdict, database) = answer.map_err(|_| lp_error::Error::unavailable("the poster"))?;
         lp_telemetry::add_database_time(database);
         verdict
     }
 }
 
+/// How much room it takes.
+fn weight(wanted: &Wanted) -> u32 {
+    u32::try_from(wanted.orders.len()).unwrap_or(u32::MAX)
+}
+
 impl Poster {
     /// Posts until every [`Queue`] is gone and what waited was answered. Between batches it ends holds whose time is
     /// over.
     pub async fn run(mut self) {
-        let mut waiting = Vec::with_capacity(BATCH);
         let mut sweep = interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                taken = self.receiver.recv_many(&mut waiting, BATCH) => {
-                    if taken == 0 {
-                        return;
-                    }
+                first = self.receiver.recv() => {
+                    let Some(first) = first else { return };
+                    let batch = self.take(first);
                     self.measures
                         .depth
                         .set(i64::try_from(self.receiver.len()).unwrap_or(i64::MAX), &[]);
-                    self.serve(waiting.drain(..).filter(|w| !w.answer.is_closed()).collect())
-                        .await;
+                    self.serve(batch).await;
                 }
                 _ = sweep.tick() => {
                     if let Err(failure) = self.sweep().await {
@@ -155,6 +208,23 @@ impl Poster {
                 }
             }
         }
+    }
+
+    /// The first that waited, and what waits behind it, as far as it fits; without those whose callers have gone.
+    fn take(&mut self, first: Waiting) -> Vec<Waiting> {
+        let mut batch = Vec::new();
+        let mut commands: usize = 0;
+        let mut next = Some(first);
+        while let Some(one) = next {
+            if !one.answer.is_closed() {
+                commands = commands.saturating_add(one.wanted.orders.len());
+                batch.push(one);
+            }
+            next = (commands < BATCH)
+                .then(|| self.receiver.try_recv().ok())
+                .flatten();
+        }
+        batch
     }
 
     async fn sweep(&mut self) -> lp_pg::Result<()> {

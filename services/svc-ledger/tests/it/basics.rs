@@ -278,6 +278,7 @@ async fn limits_hold_on_both_sides() {
             min_balance: Some(-5),
             max_balance: Some(10),
             reference: String::new(),
+            ..Default::default()
         })
         .await;
     client.earn(&new_key(), &account, 10).await.unwrap();

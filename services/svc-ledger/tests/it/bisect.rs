@@ -34,7 +34,7 @@ async fn a_poison_row_fails_alone() {
         .map(|n| {
             let mut one = wanted(&client, &n.to_string(), earn(&account, n + 1));
             if n % 33 == 7 {
-                one.reference = Some(format!("poison/{n}").try_into().unwrap());
+                one.orders[0].terms.reference = Some(format!("poison/{n}").try_into().unwrap());
             }
             one
         })
@@ -69,7 +69,7 @@ async fn a_poison_row_fails_alone() {
     )
     .await;
     let mut mended = wanted(&client, "7", earn(&account, 8));
-    mended.reference = Some("poison/7".to_owned().try_into().unwrap());
+    mended.orders[0].terms.reference = Some("poison/7".to_owned().try_into().unwrap());
     assert!(posted(&Stage::new(&ground).post(vec![mended]).await[0]));
 }
 

@@ -203,6 +203,32 @@ async fn a_session_has_no_tables_of_its_own_that_could_stand_in_for_the_real_one
 }
 
 #[tokio::test]
+async fn times_are_the_transactions_and_effects_come_before_them() {
+    let rows = Rows::new().await;
+    let (from, to) = (rows.issuance.as_str(), rows.customer.as_str());
+    let mut session = rows.ground.database.runtime_session().await;
+    let whole = rows.transaction(2) + &rows.entries(&[(NEW, 1, from, 1, 10), (NEW, 2, to, 2, 10)]);
+    let late = whole.replacen("100, 0, now())", "100, 0, now() + interval '1 s')", 1);
+    check(&mut session, &late, ("23514", "ledger_entries_times")).await;
+    let backdated = whole.replacen("request_id)", "request_id, effective_at)", 1);
+    let backdated = backdated.replacen(
+        "gen_random_uuid())",
+        "gen_random_uuid(), now() - interval '1 s')",
+        1,
+    );
+    check(&mut session, &backdated, ("23514", "ledger_entries_times")).await;
+    let at_once = backdated.replacen("now() - interval '1 s'", "now()", 1);
+    check(&mut session, &at_once, ("23514", "transactions_effective")).await;
+    let entry = whole.replacen(
+        "posted_at)\n         VALUES",
+        "posted_at, effective_at)\n         VALUES",
+        1,
+    );
+    let entry = entry.replace("100, 0, now())", "100, 0, now(), now())");
+    check(&mut session, &entry, ("23514", "ledger_entries_effective_at")).await;
+}
+
+#[tokio::test]
 async fn a_balance_outside_its_limits_is_refused() {
     let rows = Rows::new().await;
     let customer = &rows.customer;

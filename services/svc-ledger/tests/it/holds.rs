@@ -80,6 +80,7 @@ impl Client {
             destination_account_id: destination.to_owned(),
             r#final: last,
             reference: String::new(),
+            ..Default::default()
         };
         let request = self.request(key, wanted);
         self.grpc

@@ -80,8 +80,8 @@ pub fn wanted(client: &Client, key: &str, transaction: NewTransaction) -> Wanted
     };
     Wanted {
         claim,
-        command: Command::Post(transaction),
-        reference: None,
+        orders: vec![Command::Post(transaction).into()],
+        all_or_nothing: true,
         traceparent: None,
     }
 }
@@ -124,7 +124,11 @@ async fn a_batch_is_decided_in_order_of_arrival() {
         .await;
     let outcome: Vec<_> = verdicts.iter().map(posted).collect();
     assert_eq!(outcome, [true, false, true, true, false]);
-    let Ok(Verdict::Refused(Refusal::InsufficientFunds { would_be, .. })) = &verdicts[1] else {
+    let Ok(Verdict::Refused {
+        refusal: Refusal::InsufficientFunds { would_be, .. },
+        ..
+    }) = &verdicts[1]
+    else {
         panic!("{:?}", verdicts[1]);
     };
     assert_eq!(would_be.get(), -6, "after the first, before the third");
@@ -134,10 +138,12 @@ async fn a_batch_is_decided_in_order_of_arrival() {
     let sequences: Vec<_> = verdicts
         .iter()
         .filter_map(|v| match v {
-            Ok(Verdict::Done {
-                outcome: Outcome::Posted { transaction, .. },
-                ..
-            }) => Some(transaction),
+            Ok(Verdict::Done { outcomes, .. }) => Some(outcomes),
+            _ => None,
+        })
+        .flatten()
+        .filter_map(|outcome| match outcome {
+            Ok(Outcome::Posted { transaction, .. }) => Some(transaction),
             _ => None,
         })
         .flat_map(|t| t.entries.iter().filter(|e| e.account.to_string() == account))

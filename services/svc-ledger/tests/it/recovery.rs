@@ -121,6 +121,7 @@ async fn while_the_database_is_away_the_refusal_says_so() {
     );
     let wanted = v1::GetBalanceRequest {
         account_id: account.clone(),
+        ..Default::default()
     };
     let refused = client
         .grpc

@@ -146,6 +146,7 @@ impl Client {
             account_id: account.to_owned(),
             amount: points(amount),
             reference: String::new(),
+            ..Default::default()
         };
         let request = self.request(key, wanted);
         self.grpc.clone().burn(request).await.map(Response::into_inner)
@@ -172,6 +173,7 @@ impl Client {
     pub async fn balance(&self, account: &str) -> v1::Balance {
         let wanted = v1::GetBalanceRequest {
             account_id: account.to_owned(),
+            ..Default::default()
         };
         let found = self
             .grpc
@@ -192,6 +194,7 @@ pub fn earn(account: &str, amount: i64) -> v1::EarnRequest {
         account_id: account.to_owned(),
         amount: points(amount),
         reference: String::new(),
+        ..Default::default()
     }
 }
 

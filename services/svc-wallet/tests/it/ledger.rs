@@ -249,5 +249,12 @@ impl LedgerService for Ledger {
         freeze_account: v1::FreezeAccountRequest => v1::FreezeAccountResponse,
         unfreeze_account: v1::UnfreezeAccountRequest => v1::UnfreezeAccountResponse,
         close_account: v1::CloseAccountRequest => v1::CloseAccountResponse,
+        batch_create_accounts: v1::BatchCreateAccountsRequest => v1::BatchCreateAccountsResponse,
+        lookup_account: v1::LookupAccountRequest => v1::LookupAccountResponse,
+        batch_create_transactions: v1::BatchCreateTransactionsRequest => v1::BatchCreateTransactionsResponse,
+        batch_get_balances: v1::BatchGetBalancesRequest => v1::BatchGetBalancesResponse,
+        get_trial_balance: v1::GetTrialBalanceRequest => v1::GetTrialBalanceResponse,
+        check_ledger: v1::CheckLedgerRequest => v1::CheckLedgerResponse,
+        import_transactions: tonic::Streaming<v1::ImportTransactionsRequest> => v1::ImportTransactionsResponse,
     }
 }

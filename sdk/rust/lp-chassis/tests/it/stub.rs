@@ -25,6 +25,13 @@ macro_rules! absent {
                 Err(lp_error::Error::not_found("this rpc").into())
             })+
 
+            async fn import_transactions(
+                &self,
+                _: Request<tonic::Streaming<v1::ImportTransactionsRequest>>,
+            ) -> Result<Response<v1::ImportTransactionsResponse>, Status> {
+                Err(lp_error::Error::not_found("this rpc").into())
+            }
+
             async fn get_balance(
                 &self,
                 request: Request<v1::GetBalanceRequest>,
@@ -51,6 +58,12 @@ macro_rules! absent {
 }
 
 absent! {
+    batch_create_accounts(BatchCreateAccountsRequest) -> BatchCreateAccountsResponse;
+    lookup_account(LookupAccountRequest) -> LookupAccountResponse;
+    batch_create_transactions(BatchCreateTransactionsRequest) -> BatchCreateTransactionsResponse;
+    batch_get_balances(BatchGetBalancesRequest) -> BatchGetBalancesResponse;
+    get_trial_balance(GetTrialBalanceRequest) -> GetTrialBalanceResponse;
+    check_ledger(CheckLedgerRequest) -> CheckLedgerResponse;
     create_asset(CreateAssetRequest) -> CreateAssetResponse;
     get_asset(GetAssetRequest) -> GetAssetResponse;
     create_account(CreateAccountRequest) -> CreateAccountResponse;

@@ -119,5 +119,6 @@ pub fn channel(running: &Running) -> Channel {
 pub fn wanted(account: &str) -> v1::GetBalanceRequest {
     v1::GetBalanceRequest {
         account_id: account.to_owned(),
+        ..Default::default()
     }
 }

@@ -131,5 +131,12 @@ impl LedgerService for Ledger {
         freeze_account: FreezeAccountRequest => FreezeAccountResponse,
         unfreeze_account: UnfreezeAccountRequest => UnfreezeAccountResponse,
         close_account: CloseAccountRequest => CloseAccountResponse,
+        batch_create_accounts: BatchCreateAccountsRequest => BatchCreateAccountsResponse,
+        lookup_account: LookupAccountRequest => LookupAccountResponse,
+        batch_create_transactions: BatchCreateTransactionsRequest => BatchCreateTransactionsResponse,
+        batch_get_balances: BatchGetBalancesRequest => BatchGetBalancesResponse,
+        get_trial_balance: GetTrialBalanceRequest => GetTrialBalanceResponse,
+        check_ledger: CheckLedgerRequest => CheckLedgerResponse,
+        import_transactions: tonic::Streaming<ImportTransactionsRequest> => ImportTransactionsResponse,
     }
 }

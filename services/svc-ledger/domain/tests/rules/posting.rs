@@ -139,7 +139,7 @@ fn of_several_commands_all_or_none_are_carried_out() {
     let mut book = book();
     let refused = book.decide_all(
         MERCHANT,
-        &[earn(0, 10), burn(0, 4), burn(0, 7), earn(0, 1)],
+        [earn(0, 10), burn(0, 4), burn(0, 7), earn(0, 1)].iter().map(Ok),
         at(0),
     );
     let (index, refusal) = refused.unwrap_err();
@@ -153,7 +153,11 @@ fn of_several_commands_all_or_none_are_carried_out() {
         (0, 0)
     );
 
-    let decided = book.decide_all(MERCHANT, &[earn(0, 10), burn(0, 4), burn(0, 6)], at(1));
+    let decided = book.decide_all(
+        MERCHANT,
+        [earn(0, 10), burn(0, 4), burn(0, 6)].iter().map(Ok),
+        at(1),
+    );
     assert_eq!(decided.unwrap().len(), 3);
     assert_eq!(
         (balance(&book, 0), book.get(account_id(0)).unwrap().sequence),

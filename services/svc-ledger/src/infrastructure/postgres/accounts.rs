@@ -2,13 +2,13 @@
 
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
-use ledger_domain::{Account, AccountState, AccountType, Limits};
+use ledger_domain::{Account, AccountState, AccountType, Limits, Metadata};
 use lp_types::{AccountId, AssetCode, CallerContext, MerchantId, MinorUnits, Reference};
 use serde::{Deserialize, Serialize};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
-use super::codes::{Code, corrupt};
+use super::codes::{Code, corrupt, noted};
 
 /// An account with what only its readers need.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,6 +19,9 @@ pub struct AccountRecord {
     pub reference: Option<Reference>,
     /// When it was opened.
     pub created_at: Timestamp,
+    /// What the merchant noted on it.
+    #[serde(default)]
+    pub metadata: Metadata,
 }
 
 struct Row {
@@ -38,6 +41,7 @@ struct Row {
     posted_at: Option<jiff_sqlx::Timestamp>,
     reference: Option<String>,
     created_at: jiff_sqlx::Timestamp,
+    metadata: Option<Json<Metadata>>,
 }
 
 impl Row {
@@ -69,6 +73,7 @@ impl Row {
             account,
             reference,
             created_at: self.created_at.to_jiff(),
+            metadata: self.metadata.map(|json| json.0).unwrap_or_default(),
         })
     }
 }
@@ -86,11 +91,12 @@ pub async fn insert(
         account,
         reference,
         created_at,
+        metadata,
     } = record;
     let inserted = sqlx::query!(
         "INSERT INTO accounts (account_id, merchant_id, asset_code, type, normal_balance, lock_rank,
-                               min_balance, max_balance, reference, actor, request_id, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+                               min_balance, max_balance, reference, actor, request_id, created_at, metadata)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
          ON CONFLICT ON CONSTRAINT accounts_reference DO NOTHING",
         account.id.uuid(),
         account.merchant.uuid(),
@@ -104,6 +110,7 @@ pub async fn insert(
         caller.actor.as_str(),
         caller.request.uuid(),
         created_at.to_sqlx() as _,
+        noted(metadata) as _,
     )
     .execute(connection)
     .await?;
@@ -147,7 +154,7 @@ pub async fn find_at(
                   SELECT sum(h.amount - h.captured) FROM holds h
                   WHERE h.account_id = a.account_id AND h.state = 1 AND h.expires_at <= $3 AND h.direction = 2), 0)
                 END::bigint AS "held_credits!",
-                debt, sequence, posted_at, reference, created_at
+                debt, sequence, posted_at, reference, created_at, metadata AS "metadata: Json<Metadata>"
          FROM accounts a WHERE merchant_id = $1 AND account_id = $2"#,
         merchant.uuid(),
         id.uuid(),
@@ -190,10 +197,11 @@ pub async fn load(
 ) -> lp_pg::Result<Vec<AccountRecord>> {
     let rows = sqlx::query_as!(
         Row,
-        "SELECT account_id, merchant_id, asset_code, type, min_balance, max_balance, state, posted_debits,
-                posted_credits, held_debits, held_credits, debt, sequence, posted_at, reference, created_at
+        r#"SELECT account_id, merchant_id, asset_code, type, min_balance, max_balance, state, posted_debits,
+                posted_credits, held_debits, held_credits, debt, sequence, posted_at, reference, created_at,
+                metadata AS "metadata: Json<Metadata>"
          FROM accounts
-         WHERE (merchant_id, account_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[]))",
+         WHERE (merchant_id, account_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[]))"#,
         merchants,
         accounts,
     )

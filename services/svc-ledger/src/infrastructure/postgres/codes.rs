@@ -1,7 +1,8 @@
 //! Enumerations as the tables number them, and rows that break them.
 
-use ledger_domain::{AccountState, AccountType, Direction, HoldState, TransactionKind};
+use ledger_domain::{AccountState, AccountType, Direction, HoldState, Metadata, TransactionKind};
 use lp_pg::PgError;
+use sqlx::types::Json;
 
 /// A row that the code's types cannot hold: a fault of ours.
 pub fn corrupt(error: impl std::error::Error + Send + Sync + 'static) -> PgError {
@@ -14,6 +15,11 @@ pub fn corrupt(error: impl std::error::Error + Send + Sync + 'static) -> PgError
 pub struct UnknownCode {
     column: &'static str,
     value: i16,
+}
+
+/// What merchants note, as a column keeps it: absent where there is nothing.
+pub fn noted(metadata: &Metadata) -> Option<Json<&Metadata>> {
+    (!metadata.is_empty()).then_some(Json(metadata))
 }
 
 /// A Rust enumeration and its numbers in a column.

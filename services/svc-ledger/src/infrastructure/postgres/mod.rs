@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod assets;
 pub mod codes;
 pub mod epoch;
+mod gathering;
 pub mod holds;
 pub mod posting;
 pub mod transactions;

@@ -4,38 +4,66 @@
 //! keys → lock the accounts by rank and id → take the clock → load anew → decide in the domain, in order of
 //! arrival → write set-wise → commit.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use jiff::Timestamp;
-use ledger_domain::{Asset, AssetKind, Book, Command, Decision, Hold, NewTransaction, Refusal};
+use ledger_domain::{Book, Command, Decision, Hold, Metadata, Refusal};
 use lp_pg::{
-    PgError,
+    Database, PgError,
     idempotency::{Claim, Claimed, claim_all},
 };
 use lp_types::{AccountId, HoldId, MerchantId, Reference, TransactionId, time::Ambient};
 use sqlx::{Connection as _, PgConnection};
-use uuid::Uuid;
 
 use super::{
-    accounts::{self, AccountRecord},
-    assets,
+    accounts::AccountRecord,
     codes::corrupt,
-    holds,
-    transactions::{self, PostedTransaction},
+    epoch,
+    gathering::{Access, Gathered, Names, gather},
+    transactions::PostedTransaction,
     writing::{recorded, write},
 };
 
-/// A command that somebody wants carried out.
+/// Commands that somebody wants carried out, in their order.
 #[derive(Debug, Clone)]
 pub struct Wanted {
     /// Who wants it, under which key.
     pub claim: Claim,
-    /// What.
-    pub command: Command,
-    /// The merchant's own name for the transaction that it posts.
-    pub reference: Option<Reference>,
+    /// What: at least one.
+    pub orders: Vec<Order>,
+    /// Whether one that is refused refuses all.
+    pub all_or_nothing: bool,
     /// The trace that it belongs to.
     pub traceparent: Option<String>,
+}
+
+/// One command, and what is noted on the transaction that it posts.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// What is to be done.
+    pub command: Command,
+    /// What is noted on it.
+    pub terms: Terms,
+}
+
+impl From<Command> for Order {
+    fn from(command: Command) -> Self {
+        Self {
+            command,
+            terms: Terms::default(),
+        }
+    }
+}
+
+/// What a merchant notes on a transaction.
+#[derive(Debug, Clone, Default)]
+pub struct Terms {
+    /// The merchant's own name for it.
+    pub reference: Option<Reference>,
+    /// When it takes effect, where that is before it is posted.
+    pub effective_at: Option<Timestamp>,
+    /// Whatever else.
+    pub metadata: Metadata,
 }
 
 /// What became of it: the first answer, or that answer again.
@@ -43,13 +71,18 @@ pub struct Wanted {
 pub enum Verdict {
     /// It was done, in this life of the ledger.
     Done {
-        /// What stands since then.
-        outcome: Outcome,
+        /// What each command did, or why it was refused alone.
+        outcomes: Vec<Result<Outcome, Refusal>>,
         /// Which life of the ledger.
         epoch: i64,
     },
-    /// The state of things forbade it.
-    Refused(Refusal),
+    /// The state of things forbade it, and nothing was done.
+    Refused {
+        /// The command that was refused, from 0.
+        index: usize,
+        /// Why.
+        refusal: Refusal,
+    },
     /// The key was used with another request.
     KeyReused,
 }
@@ -68,26 +101,6 @@ pub enum Outcome {
     Hold(Hold, Box<AccountRecord>),
     /// It changed what may happen to an account.
     State(Box<AccountRecord>),
-}
-
-/// Whose accounts a batch touches: pairs, as two columns.
-#[derive(Debug, Default)]
-struct Touched {
-    merchants: Vec<Uuid>,
-    accounts: Vec<Uuid>,
-}
-
-impl Touched {
-    fn add(&mut self, merchant: Uuid, account: Uuid) {
-        self.merchants.push(merchant);
-        self.accounts.push(account);
-    }
-
-    fn extend(&mut self, pairs: Vec<(Uuid, Uuid)>) {
-        for (merchant, account) in pairs {
-            self.add(merchant, account);
-        }
-    }
 }
 
 /// Carries out a batch, in order of arrival, with keys that are all different; and ends the holds on the accounts that
@@ -120,7 +133,10 @@ pub async fn post_batch(
     let fresh = if first.is_empty() && due.is_empty() {
         Vec::new()
     } else {
-        decide_and_write(&mut work, &first, due, epoch, ambient).await?
+        let gathered = gather(&mut work, &first, due, Access::Lock, &*ambient.clock).await?;
+        let decided = decide(&first, gathered, epoch, ambient)?;
+        write(&mut work, &first, &decided).await?;
+        decided.verdicts
     };
     let old = recorded(&mut work, &claims, &claimed, epoch).await?;
     work.commit().await?;
@@ -136,197 +152,159 @@ pub async fn post_batch(
     verdicts.ok_or_else(|| PgError::from(sqlx::Error::RowNotFound))
 }
 
-async fn decide_and_write(
-    connection: &mut PgConnection,
-    wanted: &[&Wanted],
-    due: &[(MerchantId, AccountId)],
-    epoch: i64,
-    ambient: &Ambient,
-) -> lp_pg::Result<Vec<Verdict>> {
-    let of_merchant = |w: &&Wanted| w.claim.caller.merchant.uuid();
-    let (owners, named_holds): (Vec<Uuid>, Vec<Uuid>) = wanted
-        .iter()
-        .flat_map(|w| {
-            w.command
-                .named_holds()
-                .into_iter()
-                .map(move |h| (of_merchant(w), h.uuid()))
-        })
-        .unzip();
-    let (reversers, reversed): (Vec<Uuid>, Vec<Uuid>) = wanted
-        .iter()
-        .filter_map(|w| Some((of_merchant(w), w.command.reversed()?.uuid())))
-        .unzip();
-    let mut touched = Touched::default();
-    for wanted in wanted {
-        for account in wanted.command.named_accounts() {
-            touched.add(of_merchant(wanted), account.uuid());
-        }
-    }
-    for (merchant, account) in due {
-        touched.add(merchant.uuid(), account.uuid());
-    }
-    if !named_holds.is_empty() {
-        touched.extend(holds::accounts_of(connection, &owners, &named_holds).await?);
-    }
-    if !reversed.is_empty() {
-        touched.extend(transactions::accounts_of(connection, &reversers, &reversed).await?);
-    }
-    let assets = assets::of_accounts(connection, &touched.merchants, &touched.accounts).await?;
-    add_points_accounts(&mut touched, wanted, &assets);
-    accounts::lock(connection, &touched.merchants, &touched.accounts).await?;
-    let now = ambient.clock.now();
-    let records = accounts::load(connection, &touched.merchants, &touched.accounts).await?;
-
-    let reserving: Vec<Uuid> = records
-        .iter()
-        .filter(|record| record.account.reserves())
-        .map(|record| record.account.id.uuid())
-        .collect();
-    let standing = if named_holds.is_empty() && reserving.is_empty() {
-        Vec::new()
-    } else {
-        holds::load(connection, &named_holds, &reserving, now).await?
-    };
-    let originals = if reversed.is_empty() {
-        Vec::new()
-    } else {
-        transactions::originals(connection, &reversed).await?
-    };
-    let mut names = Names::taken(connection, wanted).await?;
-
-    let points = assets.iter().filter_map(|(merchant, asset)| match asset.kind {
-        AssetKind::Points(accounts) => Some((*merchant, asset.code.clone(), accounts)),
-        AssetKind::Currency => None,
-    });
-    let mut book = Book::new(records.iter().map(|record| record.account.clone()), points)
-        .with_holds(standing)
-        .with_originals(originals);
-    let expired = book.expire(now).map_err(corrupt)?;
-    let mut batch = Batch {
-        records: records
-            .into_iter()
-            .map(|record| (record.account.id, record))
-            .collect(),
-        changed_holds: expired.into_iter().collect(),
-        ..Batch::default()
-    };
-    batch.changed_accounts.extend(
-        batch
-            .changed_holds
-            .iter()
-            .filter_map(|id| Some(book.hold(*id)?.account)),
-    );
-    let mut verdicts = Vec::with_capacity(wanted.len());
-    for wanted in wanted {
-        verdicts.push(match decide(&mut book, &mut names, wanted, now) {
-            Err(refusal) => Verdict::Refused(refusal),
-            Ok(decision) => Verdict::Done {
-                outcome: batch.note(wanted, decision, &book, ambient)?,
-                epoch,
-            },
-        });
-    }
-    write(connection, wanted, &verdicts, &batch, &book, &assets).await?;
-    Ok(verdicts)
+/// What would become of it now: nothing is locked, claimed or written.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn preview(database: &Database, wanted: &Wanted, ambient: &Ambient) -> lp_pg::Result<Verdict> {
+    let mut snapshot = database.snapshot().await?;
+    let epoch = epoch::read(&mut snapshot).await?;
+    let gathered = gather(&mut snapshot, &[wanted], &[], Access::Look, &*ambient.clock).await?;
+    let decided = decide(&[wanted], gathered, epoch, ambient)?;
+    let verdict = decided.verdicts.into_iter().next();
+    verdict.ok_or_else(|| PgError::from(sqlx::Error::RowNotFound))
 }
 
-/// Adds the internal accounts that Earn and Burn reach through the asset.
-fn add_points_accounts(touched: &mut Touched, wanted: &[&Wanted], assets: &[(MerchantId, Asset)]) {
-    let points: HashMap<_, _> = assets
-        .iter()
-        .filter_map(|(merchant, asset)| match asset.kind {
-            AssetKind::Points(points) => Some(((*merchant, &asset.code), points)),
-            AssetKind::Currency => None,
-        })
-        .collect();
-    for wanted in wanted {
-        let merchant = wanted.claim.caller.merchant;
-        let internal = match &wanted.command {
-            Command::Post(NewTransaction::Earn { asset, .. }) => {
-                points.get(&(merchant, asset)).map(|p| p.issuance)
-            }
-            Command::Post(NewTransaction::Burn { asset, .. }) => {
-                points.get(&(merchant, asset)).map(|p| p.redemption)
-            }
-            _ => None,
-        };
-        if let Some(account) = internal {
-            touched.add(merchant.uuid(), account.uuid());
-        }
-    }
-}
-
-/// References that are taken: of transactions, and of holds.
-#[derive(Debug, Default)]
-struct Names {
-    transactions: HashSet<(MerchantId, Reference)>,
-    holds: HashSet<(MerchantId, Reference)>,
-}
-
-impl Names {
-    async fn taken(connection: &mut PgConnection, wanted: &[&Wanted]) -> lp_pg::Result<Self> {
-        let of_transactions: Vec<_> = wanted
-            .iter()
-            .filter_map(|w| Some((w.claim.caller.merchant, w.reference.as_ref()?)))
-            .collect();
-        let (merchants, references): (Vec<_>, Vec<_>) = wanted
-            .iter()
-            .filter_map(|w| match &w.command {
-                Command::PlaceHold(_, new) => Some((
-                    w.claim.caller.merchant.uuid(),
-                    new.reference.as_ref()?.as_str().to_owned(),
-                )),
-                _ => None,
-            })
-            .unzip();
-        let of_holds = if references.is_empty() {
-            Vec::new()
-        } else {
-            holds::taken_references(connection, &merchants, &references).await?
-        };
-        Ok(Self {
-            transactions: transactions::taken_references(connection, &of_transactions).await?,
-            holds: of_holds.into_iter().collect(),
-        })
-    }
-}
-
-fn decide(book: &mut Book, names: &mut Names, wanted: &Wanted, now: Timestamp) -> Result<Decision, Refusal> {
-    let merchant = wanted.claim.caller.merchant;
-    let (taken, reference) = match &wanted.command {
-        Command::PlaceHold(_, new) => (&mut names.holds, &new.reference),
-        _ => (&mut names.transactions, &wanted.reference),
-    };
-    let name = reference.clone().map(|reference| (merchant, reference));
-    if let Some((_, reference)) = name.clone().filter(|name| taken.contains(name)) {
-        return Err(Refusal::ReferenceTaken { reference });
-    }
-    let decision = book.decide(merchant, &wanted.command, now)?;
-    taken.extend(name);
-    Ok(decision)
+/// What a batch came to.
+#[derive(Debug)]
+pub(super) struct Decided {
+    /// One for each that was wanted.
+    pub(super) verdicts: Vec<Verdict>,
+    /// What changed.
+    pub(super) changes: Changes,
+    /// All that was gathered, as it stands afterwards.
+    pub(super) gathered: Gathered,
 }
 
 /// What a batch has to write beside its transactions.
 #[derive(Debug, Default)]
-pub(super) struct Batch {
-    /// The accounts as they stood before.
-    records: HashMap<AccountId, AccountRecord>,
-    pub(super) changed_accounts: HashSet<AccountId>,
-    pub(super) changed_holds: HashSet<HoldId>,
+pub(super) struct Changes {
+    pub(super) accounts: HashSet<AccountId>,
+    pub(super) holds: HashSet<HoldId>,
     pub(super) new_holds: HashSet<HoldId>,
 }
 
-impl Batch {
-    /// Remembers what a decision changed, and makes its outcome.
-    fn note(
-        &mut self,
-        wanted: &Wanted,
+fn decide(
+    wanted: &[&Wanted],
+    mut gathered: Gathered,
+    epoch: i64,
+    ambient: &Ambient,
+) -> lp_pg::Result<Decided> {
+    let expired = gathered.book.expire(gathered.now).map_err(corrupt)?;
+    let mut changes = Changes {
+        holds: expired.into_iter().collect(),
+        ..Changes::default()
+    };
+    let on = changes.holds.iter().filter_map(|id| gathered.book.hold(*id));
+    changes.accounts = on.map(|hold| hold.account).collect();
+
+    let mut verdicts = Vec::with_capacity(wanted.len());
+    for wanted in wanted {
+        let merchant = wanted.claim.caller.merchant;
+        let Gathered { now, book, names, .. } = &mut gathered;
+        let decisions = if wanted.all_or_nothing {
+            let all = all_or_none(book, names, merchant, &wanted.orders, *now);
+            all.map(|decisions| decisions.into_iter().map(Ok).collect())
+        } else {
+            let orders = wanted.orders.iter();
+            Ok(orders
+                .map(|order| one(book, names, merchant, order, *now))
+                .collect::<Vec<_>>())
+        };
+        verdicts.push(match decisions {
+            Err((index, refusal)) => Verdict::Refused { index, refusal },
+            Ok(decisions) => {
+                let mut outcomes = Vec::with_capacity(decisions.len());
+                for (order, decision) in wanted.orders.iter().zip(decisions) {
+                    outcomes.push(match decision {
+                        Err(refusal) => Err(refusal),
+                        Ok(decision) => {
+                            changes.note(order, &decision);
+                            Ok(gathered.outcome(merchant, order, decision, ambient)?)
+                        }
+                    });
+                }
+                Verdict::Done { outcomes, epoch }
+            }
+        });
+    }
+    Ok(Decided {
+        verdicts,
+        changes,
+        gathered,
+    })
+}
+
+fn one(
+    book: &mut Book,
+    names: &mut Names,
+    merchant: MerchantId,
+    order: &Order,
+    now: Timestamp,
+) -> Result<Decision, Refusal> {
+    names.take(merchant, order)?;
+    let decision = book.decide(merchant, &order.command, now);
+    if decision.is_err() {
+        names.give_back(merchant, order);
+    }
+    decision
+}
+
+fn all_or_none(
+    book: &mut Book,
+    names: &mut Names,
+    merchant: MerchantId,
+    orders: &[Order],
+    now: Timestamp,
+) -> Result<Vec<Decision>, (usize, Refusal)> {
+    let mut named = Vec::with_capacity(orders.len());
+    let commands = orders.iter().map(|order| {
+        names.take(merchant, order)?;
+        named.push(order);
+        Ok(&order.command)
+    });
+    let decisions = book.decide_all(merchant, commands, now);
+    if decisions.is_err() {
+        for order in named {
+            names.give_back(merchant, order);
+        }
+    }
+    decisions
+}
+
+impl Changes {
+    fn note(&mut self, order: &Order, decision: &Decision) {
+        match decision {
+            Decision::Posted { entries, holds, .. } => {
+                let accounts = entries.iter().map(|entry| entry.account);
+                self.accounts
+                    .extend(accounts.chain(holds.iter().map(|hold| hold.account)));
+                self.holds.extend(holds.iter().map(|hold| hold.id));
+            }
+            Decision::Hold(hold) => {
+                let written = match order.command {
+                    Command::PlaceHold(..) => &mut self.new_holds,
+                    _ => &mut self.holds,
+                };
+                written.insert(hold.id);
+                self.accounts.insert(hold.account);
+            }
+            Decision::State(account, _) => {
+                self.accounts.insert(*account);
+            }
+        }
+    }
+}
+
+impl Gathered {
+    fn outcome(
+        &self,
+        merchant: MerchantId,
+        order: &Order,
         decision: Decision,
-        book: &Book,
         ambient: &Ambient,
     ) -> lp_pg::Result<Outcome> {
-        match decision {
+        Ok(match decision {
             Decision::Posted {
                 kind,
                 reverses,
@@ -334,42 +312,32 @@ impl Batch {
                 entries,
                 holds,
             } => {
-                let accounts = entries.iter().map(|entry| entry.account);
-                self.changed_accounts
-                    .extend(accounts.chain(holds.iter().map(|hold| hold.account)));
-                self.changed_holds.extend(holds.iter().map(|hold| hold.id));
                 let transaction = PostedTransaction {
                     id: TransactionId::from_uuid(ambient.ids.uuid()),
-                    merchant: wanted.claim.caller.merchant,
+                    merchant,
                     kind,
-                    reference: wanted.reference.clone(),
+                    reference: order.terms.reference.clone(),
                     reverses,
                     posted_at,
+                    // One that would take effect later than it is posted takes effect when it is posted.
+                    effective_at: order.terms.effective_at.filter(|at| *at < posted_at),
+                    metadata: order.terms.metadata.clone(),
                     entries,
                 };
-                Ok(Outcome::Posted { transaction, holds })
+                Outcome::Posted { transaction, holds }
             }
             Decision::Hold(hold) => {
-                let written = match wanted.command {
-                    Command::PlaceHold(..) => &mut self.new_holds,
-                    _ => &mut self.changed_holds,
-                };
-                written.insert(hold.id);
-                self.changed_accounts.insert(hold.account);
-                let record = self.record(hold.account, book)?;
-                Ok(Outcome::Hold(hold, record))
+                let record = self.record(hold.account)?;
+                Outcome::Hold(hold, record)
             }
-            Decision::State(account, _) => {
-                self.changed_accounts.insert(account);
-                Ok(Outcome::State(self.record(account, book)?))
-            }
-        }
+            Decision::State(account, _) => Outcome::State(self.record(account)?),
+        })
     }
 
     /// An account as it stands now.
-    fn record(&self, id: AccountId, book: &Book) -> lp_pg::Result<Box<AccountRecord>> {
+    fn record(&self, id: AccountId) -> lp_pg::Result<Box<AccountRecord>> {
         let record = self.records.get(&id).ok_or(sqlx::Error::RowNotFound)?;
-        let account = book.get(id).ok_or(sqlx::Error::RowNotFound)?.clone();
+        let account = self.book.get(id).ok_or(sqlx::Error::RowNotFound)?.clone();
         Ok(Box::new(AccountRecord {
             account,
             ..record.clone()

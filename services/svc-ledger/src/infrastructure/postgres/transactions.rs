@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, HashSet};
 
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
-use ledger_domain::{AccountType, Direction, Original, OriginalLine, PostedEntry, TransactionKind};
+use ledger_domain::{AccountType, Direction, Metadata, Original, OriginalLine, PostedEntry, TransactionKind};
 use lp_types::{
     AccountId, Amount, AssetCode, CallerContext, HoldId, MerchantId, MinorUnits, Reference, TransactionId,
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::codes::{Code, corrupt};
+use super::codes::{Code, corrupt, noted};
 
 /// The constraint by which a reference names one transaction of a merchant.
 pub const REFERENCE: &str = "transactions_reference";
@@ -31,6 +31,10 @@ pub struct PostedTransaction {
     pub reverses: Option<TransactionId>,
     /// When it was posted.
     pub posted_at: Timestamp,
+    /// When it took effect, where that was before.
+    pub effective_at: Option<Timestamp>,
+    /// What the merchant noted on it.
+    pub metadata: Metadata,
     /// Its entries, by line.
     pub entries: Vec<PostedEntry>,
 }
@@ -70,11 +74,16 @@ pub async fn insert(
         .iter()
         .map(|(_, t)| t.reverses.map(TransactionId::uuid))
         .collect();
+    let effects: Vec<_> = posted
+        .iter()
+        .map(|(_, t)| t.effective_at.map(ToSqlx::to_sqlx))
+        .collect();
+    let noted: Vec<_> = posted.iter().map(|(_, t)| noted(&t.metadata)).collect();
     sqlx::query!(
         "INSERT INTO transactions (transaction_id, merchant_id, kind, reference, entry_count, posted_at, actor, request_id,
-                                   reverses)
+                                   reverses, effective_at, metadata)
          SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::text[], $5::smallint[], $6::timestamptz[],
-                              $7::text[], $8::uuid[], $9::uuid[])",
+                              $7::text[], $8::uuid[], $9::uuid[], $10::timestamptz[], $11::jsonb[])",
         &ids,
         &merchants,
         &kinds,
@@ -84,6 +93,8 @@ pub async fn insert(
         &actors,
         &requests,
         &reversed as _,
+        &effects as _,
+        &noted as _,
     )
     .execute(&mut *connection)
     .await?;
@@ -104,12 +115,16 @@ pub async fn insert(
     let times: Vec<_> = lines.iter().map(|(t, _)| t.posted_at.to_sqlx()).collect();
     let holds: Vec<_> = lines.iter().map(|(_, e)| e.hold.map(HoldId::uuid)).collect();
     let reversed: Vec<_> = lines.iter().map(|(_, e)| e.reverses).collect();
+    let effects: Vec<_> = lines
+        .iter()
+        .map(|(t, _)| t.effective_at.map(ToSqlx::to_sqlx))
+        .collect();
     sqlx::query!(
         "INSERT INTO ledger_entries (merchant_id, transaction_id, line, account_id, asset_code, direction, amount,
-                                     account_sequence, balance_after, posted_at, hold_id, reverses_line)
+                                     account_sequence, balance_after, posted_at, hold_id, reverses_line, effective_at)
          SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::smallint[], $4::uuid[], $5::text[], $6::smallint[],
                               $7::bigint[], $8::bigint[], $9::bigint[], $10::timestamptz[], $11::uuid[],
-                              $12::smallint[])",
+                              $12::smallint[], $13::timestamptz[])",
         &merchants,
         &ids,
         &numbers,
@@ -122,6 +137,7 @@ pub async fn insert(
         &times as _,
         &holds as _,
         &reversed as _,
+        &effects as _,
     )
     .execute(connection)
     .await?;
@@ -206,8 +222,10 @@ pub async fn load(
     ids: &[Uuid],
 ) -> lp_pg::Result<Vec<PostedTransaction>> {
     let heads = sqlx::query!(
-        "SELECT transaction_id, merchant_id, kind, reference, reverses, posted_at FROM transactions
-         WHERE (merchant_id, transaction_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[]))",
+        r#"SELECT transaction_id, merchant_id, kind, reference, reverses, posted_at, effective_at,
+                metadata AS "metadata: sqlx::types::Json<Metadata>"
+         FROM transactions
+         WHERE (merchant_id, transaction_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[]))"#,
         merchants,
         ids,
     )
@@ -245,6 +263,8 @@ pub async fn load(
                 .map_err(corrupt)?,
             reverses: head.reverses.map(TransactionId::from_uuid),
             posted_at: head.posted_at.to_jiff(),
+            effective_at: head.effective_at.map(jiff_sqlx::Timestamp::to_jiff),
+            metadata: head.metadata.map(|json| json.0).unwrap_or_default(),
             entries: entries.remove(&id).unwrap_or_default(),
         });
     }

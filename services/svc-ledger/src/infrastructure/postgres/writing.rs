@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use ledger_domain::{Asset, Book, Hold, Refusal};
+use ledger_domain::{Hold, Refusal};
 use lp_pg::{
     PgError,
     idempotency::{Claim, Claimed, record_all},
@@ -15,8 +15,8 @@ use super::{
     accounts::{self, AccountRecord},
     codes::corrupt,
     holds,
-    posting::{Batch, Outcome, Verdict, Wanted},
-    transactions,
+    posting::{Decided, Outcome, Verdict, Wanted},
+    transactions::{self, PostedTransaction},
 };
 use crate::infrastructure::events;
 
@@ -28,18 +28,24 @@ enum Recorded {
     Hold(Hold, Box<AccountRecord>),
     State(Box<AccountRecord>),
     Refused(Refusal),
+    Several(Vec<Recorded>),
+    RefusedAt(usize, Refusal),
 }
 
 /// Writes what was decided, set-wise.
 pub(super) async fn write(
     connection: &mut PgConnection,
     wanted: &[&Wanted],
-    verdicts: &[Verdict],
-    batch: &Batch,
-    book: &Book,
-    assets: &[(MerchantId, Asset)],
+    decided: &Decided,
 ) -> lp_pg::Result<()> {
-    let exponents: HashMap<(MerchantId, &AssetCode), u8> = assets
+    let Decided {
+        verdicts,
+        changes,
+        gathered,
+    } = decided;
+    let book = &gathered.book;
+    let exponents: HashMap<(MerchantId, &AssetCode), u8> = gathered
+        .assets
         .iter()
         .map(|(merchant, asset)| ((*merchant, &asset.code), asset.exponent))
         .collect();
@@ -48,34 +54,34 @@ pub(super) async fn write(
     let mut outbox = Vec::new();
     let mut answers = Vec::with_capacity(wanted.len());
     for (wanted, verdict) in wanted.iter().zip(verdicts) {
-        let recorded = match verdict {
-            Verdict::Done { outcome, epoch } => {
-                if let Outcome::Posted { transaction, .. } = outcome {
-                    let exponent = |asset: &AssetCode| {
-                        let exponent = exponents.get(&(transaction.merchant, asset));
-                        exponent.copied().unwrap_or_default()
-                    };
-                    let trace = wanted.traceparent.clone();
-                    outbox.push(events::transaction_posted(transaction, *epoch, exponent, trace));
-                    posted.push((&wanted.claim.caller, transaction));
+        if let Verdict::Done { outcomes, epoch } = verdict {
+            for outcome in outcomes.iter().flatten() {
+                match outcome {
+                    Outcome::Posted { transaction, .. } => {
+                        let exponent = |asset: &AssetCode| {
+                            let exponent = exponents.get(&(transaction.merchant, asset));
+                            exponent.copied().unwrap_or_default()
+                        };
+                        let trace = wanted.traceparent.clone();
+                        outbox.push(events::transaction_posted(transaction, *epoch, exponent, trace));
+                        posted.push((&wanted.claim.caller, transaction));
+                    }
+                    Outcome::Hold(hold, _) if changes.new_holds.contains(&hold.id) => {
+                        let standing = book.hold(hold.id);
+                        placed.extend(standing.map(|hold| (&wanted.claim.caller, hold)));
+                    }
+                    Outcome::Hold(..) | Outcome::State(_) => {}
                 }
-                if let Outcome::Hold(hold, _) = outcome
-                    && batch.new_holds.contains(&hold.id)
-                    && let Some(hold) = book.hold(hold.id)
-                {
-                    placed.push((&wanted.claim.caller, hold));
-                }
-                outcome.recorded()
             }
-            Verdict::Refused(refusal) => Recorded::Refused(refusal.clone()),
-            Verdict::KeyReused => continue,
-        };
-        answers.push((&wanted.claim, serde_json::to_value(recorded).map_err(corrupt)?));
+        }
+        if let Some(recorded) = verdict.recorded() {
+            answers.push((&wanted.claim, serde_json::to_value(recorded).map_err(corrupt)?));
+        }
     }
     if !placed.is_empty() {
         holds::insert(connection, &placed).await?;
     }
-    let ended = batch.changed_holds.difference(&batch.new_holds);
+    let ended = changes.holds.difference(&changes.new_holds);
     let ended: Vec<_> = ended.filter_map(|id| book.hold(*id)).collect();
     if !ended.is_empty() {
         holds::update(connection, &ended).await?;
@@ -83,11 +89,7 @@ pub(super) async fn write(
     if !posted.is_empty() {
         transactions::insert(connection, &posted).await?;
     }
-    let changed: Vec<_> = batch
-        .changed_accounts
-        .iter()
-        .filter_map(|id| book.get(*id))
-        .collect();
+    let changed: Vec<_> = changes.accounts.iter().filter_map(|id| book.get(*id)).collect();
     if !changed.is_empty() {
         accounts::update(connection, &changed).await?;
     }
@@ -100,6 +102,27 @@ pub(super) async fn write(
     Ok(())
 }
 
+impl Verdict {
+    fn recorded(&self) -> Option<Recorded> {
+        match self {
+            Self::Done { outcomes, .. } => match outcomes.as_slice() {
+                [Ok(outcome)] => Some(outcome.recorded()),
+                several => Some(Recorded::Several(several.iter().map(recorded_alone).collect())),
+            },
+            Self::Refused { index: 0, refusal } => Some(Recorded::Refused(refusal.clone())),
+            Self::Refused { index, refusal } => Some(Recorded::RefusedAt(*index, refusal.clone())),
+            Self::KeyReused => None,
+        }
+    }
+}
+
+fn recorded_alone(result: &Result<Outcome, Refusal>) -> Recorded {
+    match result {
+        Ok(outcome) => outcome.recorded(),
+        Err(refusal) => Recorded::Refused(refusal.clone()),
+    }
+}
+
 impl Outcome {
     fn recorded(&self) -> Recorded {
         match self {
@@ -108,6 +131,44 @@ impl Outcome {
             Self::Hold(hold, record) => Recorded::Hold(hold.clone(), record.clone()),
             Self::State(record) => Recorded::State(record.clone()),
         }
+    }
+}
+
+impl Recorded {
+    /// The transactions that it speaks of.
+    fn transactions(&self) -> Vec<TransactionId> {
+        match self {
+            Self::Posted(id) | Self::Drew(id, _) => vec![*id],
+            Self::Several(all) => all.iter().flat_map(Self::transactions).collect(),
+            Self::Hold(..) | Self::State(_) | Self::Refused(_) | Self::RefusedAt(..) => Vec::new(),
+        }
+    }
+
+    /// The verdict again; none where a transaction that it speaks of is not there.
+    fn verdict(self, posted: &HashMap<TransactionId, PostedTransaction>, epoch: i64) -> Option<Verdict> {
+        let outcomes = match self {
+            Self::Refused(refusal) => return Some(Verdict::Refused { index: 0, refusal }),
+            Self::RefusedAt(index, refusal) => return Some(Verdict::Refused { index, refusal }),
+            Self::Several(all) => all
+                .into_iter()
+                .map(|one| one.outcome(posted))
+                .collect::<Option<Vec<_>>>()?,
+            one => vec![one.outcome(posted)?],
+        };
+        Some(Verdict::Done { outcomes, epoch })
+    }
+
+    fn outcome(self, posted: &HashMap<TransactionId, PostedTransaction>) -> Option<Result<Outcome, Refusal>> {
+        let (id, holds) = match self {
+            Self::Posted(id) => (id, Vec::new()),
+            Self::Drew(id, holds) => (id, holds),
+            Self::Hold(hold, record) => return Some(Ok(Outcome::Hold(hold, record))),
+            Self::State(record) => return Some(Ok(Outcome::State(record))),
+            Self::Refused(refusal) => return Some(Err(refusal)),
+            Self::Several(_) | Self::RefusedAt(..) => return None,
+        };
+        let transaction = posted.get(&id).cloned()?;
+        Some(Ok(Outcome::Posted { transaction, holds }))
     }
 }
 
@@ -125,7 +186,7 @@ pub(super) async fn recorded(
             continue;
         };
         let answer: Recorded = serde_json::from_value(answer.clone()).map_err(corrupt)?;
-        if let Recorded::Posted(id) | Recorded::Drew(id, _) = answer {
+        for id in answer.transactions() {
             merchants.push(claim.caller.merchant.uuid());
             ids.push(id.uuid());
         }
@@ -136,21 +197,10 @@ pub(super) async fn recorded(
     } else {
         transactions::load(connection, &merchants, &ids).await?
     };
-    let by_id: HashMap<_, _> = loaded.into_iter().map(|t| (t.id, t)).collect();
-    let posted = |id: TransactionId, holds: Vec<Hold>| {
-        let transaction = by_id.get(&id).cloned()?;
-        Some(Outcome::Posted { transaction, holds })
-    };
-    let verdict = |answer| {
-        let outcome = match answer {
-            Recorded::Refused(refusal) => return Some(Verdict::Refused(refusal)),
-            Recorded::Posted(id) => posted(id, Vec::new())?,
-            Recorded::Drew(id, holds) => posted(id, holds)?,
-            Recorded::Hold(hold, record) => Outcome::Hold(hold, record),
-            Recorded::State(record) => Outcome::State(record),
-        };
-        Some(Verdict::Done { outcome, epoch })
-    };
-    let verdicts = answers.into_iter().map(verdict).collect::<Option<Vec<_>>>();
+    let posted: HashMap<_, _> = loaded.into_iter().map(|t| (t.id, t)).collect();
+    let verdicts = answers
+        .into_iter()
+        .map(|answer| answer.verdict(&posted, epoch))
+        .collect::<Option<Vec<_>>>();
     verdicts.ok_or_else(|| PgError::from(sqlx::Error::RowNotFound))
 }

@@ -108,6 +108,7 @@ impl Ledger {
         let call = || async {
             let request = GetBalanceRequest {
                 account_id: account.to_string(),
+                ..Default::default()
             };
             self.client.clone().get_balance(outgoing.request(request)).await
         };
