@@ -5,7 +5,7 @@
 //! the answer and commits. The same key and request then give that answer for ever. Failures that are no
 //! answers (an unreachable database, a full queue) store nothing: the unit of work is dropped.
 //!
-//! A batch claims many keys at once: [`claim_all`], [`record_all`].
+//! A batch claims many keys at once: [`claim_all`] and [`record_all`], or [`claim_answered`] and [`correct_all`].
 
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
@@ -13,7 +13,7 @@ use lp_error::Code;
 use lp_types::{CallerContext, IdempotencyKey};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
-use sqlx::{PgConnection, Row, types::Json};
+use sqlx::{PgConnection, Row, postgres::PgRow, types::Json};
 
 use crate::{Database, PgError, Result, UnitOfWork};
 
@@ -66,18 +66,39 @@ pub fn reused() -> lp_error::Error {
 /// # Errors
 /// When PostgreSQL fails.
 pub async fn claim_all(connection: &mut PgConnection, claims: &[Claim]) -> Result<Vec<Claimed>> {
-    let mut columns = Columns::default();
-    for claim in claims {
-        columns.push(claim);
-    }
+    let columns = claims.iter().collect();
+    claim(connection, columns, &vec![None; claims.len()]).await
+}
+
+/// As [`claim_all`], with the answer, as JSON, that each will have if nothing comes in between: a row written once
+/// instead of twice. What comes in between, and what has no answer yet, is told by [`correct_all`] in the same
+/// transaction.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn claim_answered(
+    connection: &mut PgConnection,
+    claims: &[(&Claim, Option<String>)],
+) -> Result<Vec<Claimed>> {
+    let columns = claims.iter().map(|(claim, _)| *claim).collect();
+    let answers: Vec<_> = claims.iter().map(|(_, answer)| answer.as_deref()).collect();
+    claim(connection, columns, &answers).await
+}
+
+async fn claim(
+    connection: &mut PgConnection,
+    columns: Columns<'_>,
+    answers: &[Option<&str>],
+) -> Result<Vec<Claimed>> {
     // Sorted, so that two batches with the same keys wait for each other and do not deadlock.
     let inserted = sqlx::query(
-        "INSERT INTO idempotency_keys (merchant_id, rpc, key, fingerprint, actor, request_id, created_at)
-         SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::uuid[], $7::timestamptz[])
-                       AS c (merchant_id, rpc, key, fingerprint, actor, request_id, created_at)
+        "INSERT INTO idempotency_keys (merchant_id, rpc, key, fingerprint, actor, request_id, created_at, answer)
+         SELECT merchant_id, rpc, key, fingerprint, actor, request_id, created_at, answer::json
+         FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::uuid[], $7::timestamptz[],
+                     $8::text[])
+              AS c (merchant_id, rpc, key, fingerprint, actor, request_id, created_at, answer)
          ORDER BY merchant_id, rpc, key
-         ON CONFLICT DO NOTHING
-         RETURNING merchant_id, rpc, key",
+         ON CONFLICT DO NOTHING",
     )
     .bind(&columns.merchants)
     .bind(&columns.rpcs)
@@ -86,60 +107,40 @@ pub async fn claim_all(connection: &mut PgConnection, claims: &[Claim]) -> Resul
     .bind(&columns.actors)
     .bind(&columns.requests)
     .bind(&columns.times)
-    .fetch_all(&mut *connection)
+    .bind(answers)
+    .execute(&mut *connection)
     .await?;
-    if inserted.len() == claims.len() {
-        return Ok(vec![Claimed::First; claims.len()]);
+    let count = columns.keys.len();
+    if usize::try_from(inserted.rows_affected()).is_ok_and(|inserted| inserted == count) {
+        return Ok(vec![Claimed::First; count]);
     }
     // In a statement of its own: the one above cannot see what it waited for.
     let standing = sqlx::query(
-        "SELECT i.merchant_id, i.rpc, i.key, i.fingerprint, i.answer
-         FROM unnest($1::uuid[], $2::text[], $3::text[]) AS c (merchant_id, rpc, key)
-         JOIN idempotency_keys i USING (merchant_id, rpc, key)",
+        "SELECT i.xmin = pg_current_xact_id()::xid AS ours, i.fingerprint = c.fingerprint AS same, i.answer
+         FROM unnest($1::uuid[], $2::text[], $3::text[], $4::bytea[])
+              WITH ORDINALITY AS c (merchant_id, rpc, key, fingerprint, position)
+         JOIN idempotency_keys i USING (merchant_id, rpc, key)
+         ORDER BY c.position",
     )
     .bind(&columns.merchants)
     .bind(&columns.rpcs)
     .bind(&columns.keys)
+    .bind(&columns.fingerprints)
     .fetch_all(&mut *connection)
     .await?;
-
-    let mut outcomes = std::collections::HashMap::new();
-    for row in standing {
-        let id = key_of(&row)?;
-        let answer: Option<Json<Value>> = row.try_get("answer")?;
-        outcomes.insert(id, (row.try_get::<Vec<u8>, _>("fingerprint")?, answer));
+    if standing.len() != count {
+        return Err(PgError::from(sqlx::Error::RowNotFound));
     }
-    let ours = inserted
-        .iter()
-        .map(key_of)
-        .collect::<Result<std::collections::HashSet<_>>>()?;
-    let outcome = |claim: &Claim| {
-        let id = (
-            claim.caller.merchant.uuid(),
-            claim.rpc.to_owned(),
-            claim.key.as_str().to_owned(),
-        );
-        if ours.contains(&id) {
-            return Ok(Claimed::First);
-        }
-        match outcomes.get(&id) {
-            Some((fingerprint, _)) if *fingerprint != claim.fingerprint => Ok(Claimed::Reused),
-            Some((_, Some(Json(answer)))) => Ok(Claimed::Answered(answer.clone())),
-            Some((_, None)) => Ok(Claimed::Pending),
-            None => Err(PgError::from(sqlx::Error::RowNotFound)),
-        }
+    let outcome = |row: &PgRow| {
+        let answer: Option<Json<Value>> = row.try_get("answer")?;
+        Ok(match (row.try_get("ours")?, row.try_get("same")?, answer) {
+            (true, ..) => Claimed::First,
+            (false, false, _) => Claimed::Reused,
+            (false, true, Some(Json(answer))) => Claimed::Answered(answer),
+            (false, true, None) => Claimed::Pending,
+        })
     };
-    claims.iter().map(outcome).collect()
-}
-
-type KeyId = (uuid::Uuid, String, String);
-
-fn key_of(row: &sqlx::postgres::PgRow) -> Result<KeyId> {
-    Ok((
-        row.try_get("merchant_id")?,
-        row.try_get("rpc")?,
-        row.try_get("key")?,
-    ))
+    standing.iter().map(outcome).collect()
 }
 
 /// Stores the answers of claims that this transaction holds.
@@ -147,12 +148,7 @@ fn key_of(row: &sqlx::postgres::PgRow) -> Result<KeyId> {
 /// # Errors
 /// When PostgreSQL fails.
 pub async fn record_all(connection: &mut PgConnection, answers: &[(&Claim, Value)]) -> Result<()> {
-    let mut columns = Columns::default();
-    let mut values = Vec::with_capacity(answers.len());
-    for (claim, answer) in answers {
-        columns.push(claim);
-        values.push(Json(answer));
-    }
+    let columns: Columns<'_> = answers.iter().map(|(claim, _)| *claim).collect();
     sqlx::query(
         "UPDATE idempotency_keys i SET answer = c.answer
          FROM unnest($1::uuid[], $2::text[], $3::text[], $4::json[]) AS c (merchant_id, rpc, key, answer)
@@ -161,32 +157,62 @@ pub async fn record_all(connection: &mut PgConnection, answers: &[(&Claim, Value
     .bind(&columns.merchants)
     .bind(&columns.rpcs)
     .bind(&columns.keys)
-    .bind(values)
+    .bind(answers.iter().map(|(_, answer)| Json(answer)).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Stores other answers, as JSON, than those with which this transaction claimed. An older claim keeps its own.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn correct_all(connection: &mut PgConnection, answers: &[(&Claim, String)]) -> Result<()> {
+    let columns: Columns<'_> = answers.iter().map(|(claim, _)| *claim).collect();
+    sqlx::query(
+        "UPDATE idempotency_keys i SET answer = c.answer::json
+         FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) AS c (merchant_id, rpc, key, answer)
+         WHERE (i.merchant_id, i.rpc, i.key) = (c.merchant_id, c.rpc, c.key)
+           AND i.xmin = pg_current_xact_id()::xid",
+    )
+    .bind(&columns.merchants)
+    .bind(&columns.rpcs)
+    .bind(&columns.keys)
+    .bind(
+        answers
+            .iter()
+            .map(|(_, answer)| answer.as_str())
+            .collect::<Vec<_>>(),
+    )
     .execute(connection)
     .await?;
     Ok(())
 }
 
 #[derive(Default)]
-struct Columns {
+struct Columns<'c> {
     merchants: Vec<uuid::Uuid>,
     rpcs: Vec<&'static str>,
-    keys: Vec<String>,
-    fingerprints: Vec<Vec<u8>>,
-    actors: Vec<String>,
+    keys: Vec<&'c str>,
+    fingerprints: Vec<&'c [u8]>,
+    actors: Vec<&'c str>,
     requests: Vec<uuid::Uuid>,
     times: Vec<jiff_sqlx::Timestamp>,
 }
 
-impl Columns {
-    fn push(&mut self, claim: &Claim) {
-        self.merchants.push(claim.caller.merchant.uuid());
-        self.rpcs.push(claim.rpc);
-        self.keys.push(claim.key.as_str().to_owned());
-        self.fingerprints.push(claim.fingerprint.to_vec());
-        self.actors.push(claim.caller.actor.as_str().to_owned());
-        self.requests.push(claim.caller.request.uuid());
-        self.times.push(claim.at.to_sqlx());
+impl<'c> FromIterator<&'c Claim> for Columns<'c> {
+    fn from_iter<I: IntoIterator<Item = &'c Claim>>(claims: I) -> Self {
+        let mut columns = Self::default();
+        for claim in claims {
+            columns.merchants.push(claim.caller.merchant.uuid());
+            columns.rpcs.push(claim.rpc);
+            columns.keys.push(claim.key.as_str());
+            columns.fingerprints.push(&claim.fingerprint);
+            columns.actors.push(claim.caller.actor.as_str());
+            columns.requests.push(claim.caller.request.uuid());
+            columns.times.push(claim.at.to_sqlx());
+        }
+        columns
     }
 }
 

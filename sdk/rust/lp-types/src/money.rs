@@ -97,14 +97,41 @@ impl fmt::Display for MinorUnits {
 
 /// The code of an asset, for example `EUR` or `PTS`: 2 to 16 characters of `A-Z`, `0-9` and `_`, a letter
 /// first.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+///
+/// Kept in place, and not on the heap: each entry of the ledger has one, and each step of a posting copies it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct AssetCode(String);
+pub struct AssetCode {
+    /// Zeros follow it.
+    bytes: [u8; Self::MAX],
+}
 
 impl AssetCode {
+    const MAX: usize = 16;
+
     /// As text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        let end = self.bytes.iter().position(|byte| *byte == 0);
+        let code = self.bytes.get(..end.unwrap_or(Self::MAX)).unwrap_or_default();
+        std::str::from_utf8(code).unwrap_or_default()
+    }
+}
+
+impl TryFrom<&str> for AssetCode {
+    type Error = MoneyError;
+
+    fn try_from(code: &str) -> Result<Self, MoneyError> {
+        let mut bytes = code.bytes();
+        let starts_with_letter = bytes.next().is_some_and(|b| b.is_ascii_uppercase());
+        let rest_is_code = bytes.all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+        let mut bytes = [0; Self::MAX];
+        match bytes.get_mut(..code.len()) {
+            Some(place) if code.len() >= 2 && starts_with_letter && rest_is_code => {
+                place.copy_from_slice(code.as_bytes());
+                Ok(Self { bytes })
+            }
+            _ => Err(MoneyError::BadAssetCode),
+        }
     }
 }
 
@@ -112,26 +139,25 @@ impl TryFrom<String> for AssetCode {
     type Error = MoneyError;
 
     fn try_from(code: String) -> Result<Self, MoneyError> {
-        let mut bytes = code.bytes();
-        let starts_with_letter = bytes.next().is_some_and(|b| b.is_ascii_uppercase());
-        let rest_is_code = bytes.all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
-        if (2..=16).contains(&code.len()) && starts_with_letter && rest_is_code {
-            Ok(Self(code))
-        } else {
-            Err(MoneyError::BadAssetCode)
-        }
+        Self::try_from(code.as_str())
     }
 }
 
 impl From<AssetCode> for String {
     fn from(code: AssetCode) -> Self {
-        code.0
+        code.as_str().to_owned()
+    }
+}
+
+impl fmt::Debug for AssetCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("AssetCode").field(&self.as_str()).finish()
     }
 }
 
 impl fmt::Display for AssetCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 

@@ -1,10 +1,10 @@
 //! Several transactions in one call.
 
-use jiff::Timestamp;
 use ledger_domain::{Command, MAX_ENTRIES, NewTransaction};
 use lp_chassis::call::claim;
 use lp_contracts::ledger::v1::{self, transaction_result};
 use lp_error::{Error, Result};
+use lp_types::time::Ambient;
 use tonic::Request;
 
 use super::{
@@ -20,7 +20,7 @@ const MAX_TRANSACTIONS: usize = 500;
 const MAX_BATCH_ENTRIES: usize = 5_000;
 
 /// What CreateTransaction asks for.
-pub(super) fn order(wanted: v1::CreateTransactionRequest, now: Timestamp) -> Result<Order> {
+pub(super) fn order(wanted: v1::CreateTransactionRequest, ambient: &Ambient) -> Result<Order> {
     let entries = convert::new_entries(wanted.entries)?;
     let releases = convert::releases(&wanted.releases_hold_ids)?;
     let transaction =
@@ -30,18 +30,17 @@ pub(super) fn order(wanted: v1::CreateTransactionRequest, now: Timestamp) -> Res
         effective_at: wanted.effective_at,
         metadata: wanted.metadata,
     };
-    notes.on(Command::Post(transaction), now)
+    notes.on(Command::Post(transaction), ambient)
 }
 
 pub(super) async fn create(
     api: &LedgerApi,
     request: Request<v1::BatchCreateTransactionsRequest>,
 ) -> Result<v1::BatchCreateTransactionsResponse> {
-    let now = api.ambient.clock.now();
-    let claim = claim(&request, "BatchCreateTransactions", now)?;
+    let claim = claim(&request, "BatchCreateTransactions", api.ambient.clock.now())?;
     let wanted = request.into_inner();
     let (all_or_nothing, validate_only) = (wanted.all_or_nothing, wanted.validate_only);
-    let orders = orders(wanted, now)?;
+    let orders = orders(wanted, &api.ambient)?;
     match api.verdict(claim, orders, all_or_nothing, validate_only).await? {
         Verdict::Done { outcomes, epoch } => {
             let result = |outcome| {
@@ -62,7 +61,7 @@ pub(super) async fn create(
     }
 }
 
-fn orders(wanted: v1::BatchCreateTransactionsRequest, now: Timestamp) -> Result<Vec<Order>> {
+fn orders(wanted: v1::BatchCreateTransactionsRequest, ambient: &Ambient) -> Result<Vec<Order>> {
     if !(1..=MAX_TRANSACTIONS).contains(&wanted.transactions.len()) {
         return Err(Error::invalid_field(
             "transactions",
@@ -88,7 +87,7 @@ fn orders(wanted: v1::BatchCreateTransactionsRequest, now: Timestamp) -> Result<
                 "stands beside the transactions",
             ));
         }
-        order(transaction, now).map_err(|error| error.within(&part(index)))
+        order(transaction, ambient).map_err(|error| error.within(&part(index)))
     };
     wanted.transactions.into_iter().enumerate().map(order).collect()
 }

@@ -153,7 +153,7 @@ impl LedgerService for LedgerApi {
     ) -> Answer<v1::CreateTransactionResponse> {
         let wanted = request.get_ref().clone();
         let validate_only = wanted.validate_only;
-        let order = batch::order(wanted, self.ambient.clock.now())?;
+        let order = batch::order(wanted, &self.ambient)?;
         let posted = self.post(&request, "CreateTransaction", order, validate_only);
         Ok(Response::new(posted.await?.created()))
     }
@@ -186,7 +186,7 @@ impl LedgerService for LedgerApi {
             effective_at: wanted.effective_at,
             metadata: wanted.metadata,
         };
-        let order = notes.on(Command::Post(earn), self.ambient.clock.now())?;
+        let order = notes.on(Command::Post(earn), &self.ambient)?;
         let posted = self.post(&request, "Earn", order, wanted.validate_only).await?;
         Ok(Response::new(v1::EarnResponse {
             balance: posted.balance_of(account),
@@ -208,7 +208,7 @@ impl LedgerService for LedgerApi {
             effective_at: wanted.effective_at,
             metadata: wanted.metadata,
         };
-        let order = notes.on(Command::Post(burn), self.ambient.clock.now())?;
+        let order = notes.on(Command::Post(burn), &self.ambient)?;
         let posted = self.post(&request, "Burn", order, wanted.validate_only).await?;
         Ok(Response::new(v1::BurnResponse {
             balance: posted.balance_of(account),
@@ -233,7 +233,7 @@ impl LedgerService for LedgerApi {
             effective_at: wanted.effective_at,
             metadata: wanted.metadata,
         };
-        let order = notes.on(Command::Reverse(reversal), self.ambient.clock.now())?;
+        let order = notes.on(Command::Reverse(reversal), &self.ambient)?;
         let posted = self.post(&request, "ReverseTransaction", order, wanted.validate_only);
         let posted = posted.await?;
         Ok(Response::new(v1::ReverseTransactionResponse {
@@ -291,7 +291,7 @@ impl LedgerService for LedgerApi {
             effective_at: wanted.effective_at,
             metadata: wanted.metadata,
         };
-        let order = notes.on(Command::Post(capture), self.ambient.clock.now())?;
+        let order = notes.on(Command::Post(capture), &self.ambient)?;
         let posted = self
             .post(&request, "CaptureHold", order, wanted.validate_only)
             .await?;

@@ -61,7 +61,6 @@ fn broken(status: &tonic::Status) -> Error {
 
 /// An item as CreateTransaction would take it, under the same key.
 fn wanted(api: &LedgerApi, caller: &CallerContext, item: v1::ImportTransactionsRequest) -> Result<Wanted> {
-    let now = api.ambient.clock.now();
     let key = IdempotencyKey::try_from(item.idempotency_key).in_field("idempotencyKey")?;
     let transaction = item.transaction.in_field("transaction")?;
     if transaction.validate_only {
@@ -75,9 +74,9 @@ fn wanted(api: &LedgerApi, caller: &CallerContext, item: v1::ImportTransactionsR
         rpc: "CreateTransaction",
         key,
         fingerprint: fingerprint(&transaction),
-        at: now,
+        at: api.ambient.clock.now(),
     };
-    let order = batch::order(transaction, now).map_err(|error| error.within("transaction"))?;
+    let order = batch::order(transaction, &api.ambient).map_err(|error| error.within("transaction"))?;
     Ok(Wanted {
         claim,
         orders: vec![order],

@@ -7,7 +7,7 @@ use lp_chassis::call::{claim, optional};
 use lp_contracts::ledger::v1;
 use lp_error::{Error, InField, Result};
 use lp_pg::idempotency::Claim;
-use lp_types::{AccountId, Reference};
+use lp_types::{AccountId, Reference, TransactionId, time::Ambient};
 use prost::Message;
 use prost_types::Timestamp;
 use tonic::Request;
@@ -93,6 +93,15 @@ pub(super) fn only(verdict: Verdict) -> Result<(Outcome, i64)> {
     }
 }
 
+/// The order of a command without notes.
+fn order(command: Command, ambient: &Ambient) -> Order {
+    Order {
+        command,
+        terms: Terms::default(),
+        transaction: TransactionId::from_uuid(ambient.ids.uuid()),
+    }
+}
+
 /// A command that did what another one does.
 fn unexpected(outcome: &Outcome) -> Error {
     Error::internal(format!("not what was asked for: {outcome:?}"))
@@ -107,10 +116,10 @@ pub(super) struct Notes {
 
 impl Notes {
     /// The order of a command with these notes.
-    pub(super) fn on(self, command: Command, now: jiff::Timestamp) -> Result<Order> {
+    pub(super) fn on(self, command: Command, ambient: &Ambient) -> Result<Order> {
         let effective_at = self.effective_at.map(|at| convert::time(Some(at), "effectiveAt"));
         let effective_at = effective_at.transpose()?;
-        if effective_at.is_some_and(|at| at > now) {
+        if effective_at.is_some_and(|at| at > ambient.clock.now()) {
             return Err(Error::invalid_field("effectiveAt", "must not be in the future"));
         }
         let terms = Terms {
@@ -118,7 +127,10 @@ impl Notes {
             effective_at,
             metadata: Metadata::try_from(self.metadata).in_field("metadata")?,
         };
-        Ok(Order { command, terms })
+        Ok(Order {
+            terms,
+            ..order(command, ambient)
+        })
     }
 }
 
@@ -174,7 +186,10 @@ impl LedgerApi {
         rpc: &'static str,
         command: Command,
     ) -> Result<(v1::Hold, v1::Balance)> {
-        match self.order(request, rpc, command.into(), false).await? {
+        match self
+            .order(request, rpc, order(command, &self.ambient), false)
+            .await?
+        {
             (Outcome::Hold(hold, record), epoch) => {
                 Ok((convert::hold(&hold), convert::balance(&record, epoch)?))
             }
@@ -191,7 +206,10 @@ impl LedgerApi {
         state: AccountState,
     ) -> Result<v1::Account> {
         let command = Command::SetState(convert::account_id(account, "accountId")?, state);
-        match self.order(request, rpc, command.into(), false).await? {
+        match self
+            .order(request, rpc, order(command, &self.ambient), false)
+            .await?
+        {
             (Outcome::State(record), epoch) => convert::account(&record, epoch),
             (other, _) => Err(unexpected(&other)),
         }

@@ -6,17 +6,17 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use lp_pg::{Database, Failure, PgError};
 use lp_telemetry::{Gauge, Histogram, Metrics};
 use lp_types::time::Ambient;
-use sqlx::PgConnection;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
-    time::{Instant, MissedTickBehavior, interval, sleep},
+    sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    task::JoinSet,
+    time::{Instant, Interval, MissedTickBehavior, interval, sleep},
 };
-use tracing::{error, warn};
+use tracing::{Instrument as _, error, warn};
 
 pub use crate::infrastructure::postgres::posting::{Order, Outcome, Terms, Verdict, Wanted};
 use crate::infrastructure::postgres::{
-    epoch, holds,
-    posting::{post_batch, preview},
+    holds,
+    posting::{Session, preview},
     transactions,
 };
 
@@ -24,6 +24,8 @@ use crate::infrastructure::postgres::{
 const QUEUE: usize = 4_096;
 /// Commands in one PostgreSQL transaction, beside those of the last request that it takes.
 const BATCH: usize = 256;
+/// Batches under way at once: one is posted while the commits of the others are awaited.
+const LANES: usize = 2;
 /// How often a batch is tried while the database is away or another transaction is in the way.
 const ATTEMPTS: u32 = 4;
 const RETRY_AFTER: Duration = Duration::from_millis(100);
@@ -59,20 +61,32 @@ impl std::fmt::Debug for Waiting {
     }
 }
 
-/// Posts what waits in its [`Queue`]. One task; several replicas of the service are kept apart by row locks.
+/// Posts what waits in its [`Queue`], over a few lanes that take turns: while the commit of one is under way, the next
+/// posts. Several replicas of the service are kept apart by row locks.
 pub struct Poster {
-    receiver: mpsc::UnboundedReceiver<Waiting>,
-    database: Database,
-    ambient: Ambient,
-    wake_relay: lp_outbox::Wake,
-    session: Option<Session>,
-    measures: Measures,
+    turn: Turn,
+    shared: Arc<Shared>,
 }
 
 impl std::fmt::Debug for Poster {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Poster").finish_non_exhaustive()
     }
+}
+
+struct Shared {
+    database: Database,
+    ambient: Ambient,
+    wake_relay: lp_outbox::Wake,
+    measures: Measures,
+}
+
+/// Who has it posts next, so that batches are decided in the order in which they were taken.
+struct Turn {
+    receiver: mpsc::UnboundedReceiver<Waiting>,
+    /// Taken before what is received: they wait for a batch that is under way.
+    first: Vec<Waiting>,
+    sweep: Interval,
 }
 
 struct Measures {
@@ -89,6 +103,8 @@ pub fn poster(
     metrics: &Metrics,
 ) -> (Queue, Poster) {
     let (sender, receiver) = mpsc::unbounded_channel();
+    let mut sweep = interval(SWEEP);
+    sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let measures = Measures {
         depth: metrics.gauge("ledger_poster_queue_depth", "Requests that wait for the poster"),
         batch: metrics.histogram(
@@ -110,12 +126,17 @@ pub fn poster(
             ambient: ambient.clone(),
         },
         Poster {
-            receiver,
-            database,
-            ambient,
-            wake_relay,
-            session: None,
-            measures,
+            turn: Turn {
+                receiver,
+                first: Vec::new(),
+                sweep,
+            },
+            shared: Arc::new(Shared {
+                database,
+                ambient,
+                wake_relay,
+                measures,
+            }),
         },
     )
 }
@@ -146,7 +167,7 @@ impl Queue {
     /// # Errors
     /// DEPENDENCY_UNAVAILABLE when the database is away.
     pub async fn preview(&self, wanted: &Wanted) -> lp_error::Result<Verdict> {
-        Ok(preview(&self.database, wanted, &self.ambient).await?)
+        Ok(preview(&self.database, wanted, &*self.ambient.clock).await?)
     }
 
     fn enqueue(&self, wanted: Wanted, room: OwnedSemaphorePermit) -> lp_error::Result<Pending> {
@@ -188,97 +209,101 @@ fn weight(wanted: &Wanted) -> u32 {
 impl Poster {
     /// Posts until every [`Queue`] is gone and what waited was answered. Between batches it ends holds whose time is
     /// over.
-    pub async fn run(mut self) {
-        let mut sweep = interval(SWEEP);
-        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                first = self.receiver.recv() => {
-                    let Some(first) = first else { return };
-                    let batch = self.take(first);
-                    self.measures
-                        .depth
-                        .set(i64::try_from(self.receiver.len()).unwrap_or(i64::MAX), &[]);
-                    self.serve(batch).await;
-                }
-                _ = sweep.tick() => {
-                    if let Err(failure) = self.sweep().await {
-                        warn!(error = %failure, "holds whose time is over were not ended");
-                    }
-                }
-            }
+    pub async fn run(self) {
+        let turn = Arc::new(Mutex::new(self.turn));
+        let mut lanes = JoinSet::new();
+        for _ in 0..LANES {
+            let lane = Lane {
+                shared: Arc::clone(&self.shared),
+                session: None,
+            };
+            lanes.spawn(lane.run(Arc::clone(&turn)).in_current_span());
         }
+        while lanes.join_next().await.is_some() {}
     }
+}
 
-    /// The first that waited, and what waits behind it, as far as it fits; without those whose callers have gone.
-    fn take(&mut self, first: Waiting) -> Vec<Waiting> {
-        let mut batch = Vec::new();
-        let mut commands: usize = 0;
-        let mut next = Some(first);
-        while let Some(one) = next {
-            if !one.answer.is_closed() {
+impl Turn {
+    /// What waits, in order of arrival, as far as it fits, without those whose callers have gone; empty when the holds
+    /// are to be looked at; none when every [`Queue`] is gone.
+    async fn take(&mut self) -> Option<Vec<Waiting>> {
+        let mut batch = std::mem::take(&mut self.first);
+        let mut commands: usize = batch.iter().map(|one| one.wanted.orders.len()).sum();
+        let mut next = if batch.is_empty() {
+            tokio::select! {
+                first = self.receiver.recv() => Some(first?),
+                _ = self.sweep.tick() => return Some(batch),
+            }
+        } else {
+            None
+        };
+        loop {
+            if let Some(one) = next.take().filter(|one| !one.answer.is_closed()) {
                 commands = commands.saturating_add(one.wanted.orders.len());
                 batch.push(one);
             }
-            next = (commands < BATCH)
-                .then(|| self.receiver.try_recv().ok())
-                .flatten();
+            if commands >= BATCH {
+                return Some(batch);
+            }
+            match self.receiver.try_recv() {
+                Ok(one) => next = Some(one),
+                Err(_) if batch.is_empty() => next = Some(self.receiver.recv().await?),
+                Err(_) => return Some(batch),
+            }
         }
-        batch
+    }
+}
+
+/// One connection at work.
+struct Lane {
+    shared: Arc<Shared>,
+    session: Option<Session>,
+}
+
+impl Lane {
+    async fn run(mut self, turn: Arc<Mutex<Turn>>) {
+        loop {
+            let mut turn = turn.lock().await;
+            let Some(waiting) = turn.take().await else {
+                return;
+            };
+            if waiting.is_empty() {
+                if let Err(failure) = self.sweep().await {
+                    warn!(error = %failure, "holds whose time is over were not ended");
+                }
+                continue;
+            }
+            let measures = &self.shared.measures;
+            let depth = i64::try_from(turn.receiver.len()).unwrap_or(i64::MAX);
+            measures.depth.set(depth, &[]);
+            for one in &waiting {
+                measures.waited.record(one.since.elapsed().as_secs_f64(), &[]);
+            }
+            let batch = Batch::of(waiting, &mut turn.first);
+            self.serve(batch, turn).await;
+            self.shared.wake_relay.wake();
+        }
     }
 
     async fn sweep(&mut self) -> lp_pg::Result<()> {
+        let now = self.shared.ambient.clock.now();
         let mut session = self.session().await?;
-        let due = holds::accounts_due(&mut session.connection, self.ambient.clock.now(), SWEPT).await?;
+        let due = session.due(now, SWEPT).await?;
         if !due.is_empty() {
-            let epoch = session.epoch;
-            post_batch(&mut session.connection, &[], &due, epoch, &self.ambient).await?;
+            let prepared = session.prepare(&[], &due, &*self.shared.ambient.clock).await?;
+            prepared.commit().await?;
         }
         self.session = Some(session);
         Ok(())
     }
 
-    async fn serve(&mut self, mut waiting: Vec<Waiting>) {
-        for one in &waiting {
-            self.measures
-                .waited
-                .record(one.since.elapsed().as_secs_f64(), &[]);
-        }
-        while !waiting.is_empty() {
-            waiting = self.serve_once(waiting).await;
-        }
-        self.wake_relay.wake();
-    }
-
-    /// Answers `waiting`, and returns those that must wait for the next batch: another request under a key of
-    /// this one, of which only the record can tell whose the key is.
-    async fn serve_once(&mut self, waiting: Vec<Waiting>) -> Vec<Waiting> {
-        // Keys in a batch are all different: the same request again gets the answer of the first.
-        let mut leaders: Vec<Waiting> = Vec::with_capacity(waiting.len());
-        let mut followers: Vec<(usize, Waiting)> = Vec::new();
-        let mut later = Vec::new();
-        let mut by_key = HashMap::new();
-        for one in waiting {
-            let claim = &one.wanted.claim;
-            let key = (claim.caller.merchant, claim.rpc, claim.key.clone());
-            match by_key.get(&key) {
-                Some((leader, fingerprint)) if *fingerprint == claim.fingerprint => {
-                    followers.push((*leader, one));
-                }
-                Some(_) => later.push(one),
-                None => {
-                    by_key.insert(key, (leaders.len(), claim.fingerprint));
-                    leaders.push(one);
-                }
-            }
-        }
-        self.measures
-            .batch
-            .record(f64::from(u32::try_from(leaders.len()).unwrap_or(u32::MAX)), &[]);
-
+    async fn serve(&mut self, batch: Batch, turn: MutexGuard<'_, Turn>) {
+        let Batch { leaders, followers } = batch;
+        let size = u32::try_from(leaders.len()).unwrap_or(u32::MAX);
+        self.shared.measures.batch.record(f64::from(size), &[]);
         let wanted: Vec<&Wanted> = leaders.iter().map(|w| &w.wanted).collect();
         let began = Instant::now();
-        let verdicts = self.post(&wanted).await;
+        let verdicts = self.post(&wanted, turn).await;
         let database = began.elapsed();
         for (leader, follower) in followers {
             let verdict = match verdicts.get(leader) {
@@ -291,16 +316,25 @@ impl Poster {
             // The caller may have gone; the answer stands under its key.
             let _ = leader.answer.send((verdict, database));
         }
-        later
     }
 
     /// Posts `batch`; where the data of one breaks a rule of the database, halves it until that one is alone,
     /// so that it cannot fail its neighbours. Order of arrival holds.
-    async fn post(&mut self, batch: &[&Wanted]) -> Vec<lp_error::Result<Verdict>> {
+    async fn post(
+        &mut self,
+        batch: &[&Wanted],
+        turn: MutexGuard<'_, Turn>,
+    ) -> Vec<lp_error::Result<Verdict>> {
+        let mut first = Some(self.once(batch, Some(turn)).await);
         let mut verdicts = Vec::with_capacity(batch.len());
         let mut parts = vec![batch];
         while let Some(part) = parts.pop() {
-            match self.attempt(part).await {
+            let posted = match first.take() {
+                Some(Err(failure)) if !passes(&failure) => Err(failure),
+                Some(Ok(posted)) => Ok(posted),
+                _ => self.attempt(part).await,
+            };
+            match posted {
                 Ok(posted) => verdicts.extend(posted.into_iter().map(Ok)),
                 Err(failure) if failure.failure() == Failure::BadData && part.len() > 1 => {
                     let (earlier, later) = part.split_at(part.len() / 2);
@@ -324,7 +358,7 @@ impl Poster {
     async fn attempt(&mut self, batch: &[&Wanted]) -> lp_pg::Result<Vec<Verdict>> {
         let mut delay = RETRY_AFTER;
         for _ in 1..ATTEMPTS {
-            match self.once(batch).await {
+            match self.once(batch, None).await {
                 Ok(verdicts) => return Ok(verdicts),
                 Err(failure) if passes(&failure) => warn!(error = %failure, "a batch is tried again"),
                 Err(failure) => return Err(failure),
@@ -332,26 +366,63 @@ impl Poster {
             sleep(delay).await;
             delay = delay.saturating_mul(2);
         }
-        self.once(batch).await
+        self.once(batch, None).await
     }
 
-    async fn once(&mut self, batch: &[&Wanted]) -> lp_pg::Result<Vec<Verdict>> {
+    /// One batch, once. Its turn ends before its commit: what it locked, the next batch waits for.
+    async fn once(
+        &mut self,
+        batch: &[&Wanted],
+        turn: Option<MutexGuard<'_, Turn>>,
+    ) -> lp_pg::Result<Vec<Verdict>> {
         let mut session = self.session().await?;
-        let epoch = session.epoch;
-        let outcome = post_batch(&mut session.connection, batch, &[], epoch, &self.ambient).await;
-        // After a failure the session's state is unknown: a new one is cheap.
-        if outcome.is_ok() {
-            self.session = Some(session);
-        }
-        outcome
+        let prepared = session.prepare(batch, &[], &*self.shared.ambient.clock).await?;
+        drop(turn);
+        let verdicts = prepared.commit().await?;
+        self.session = Some(session);
+        Ok(verdicts)
     }
 
-    /// The session, for whoever gives it back when nothing failed.
+    /// The session, for whoever gives it back when nothing failed: after a failure its state is unknown, and a new one is
+    /// cheap.
     async fn session(&mut self) -> lp_pg::Result<Session> {
         match self.session.take() {
             Some(session) => Ok(session),
-            None => connect(&self.database).await,
+            None => Session::connect(&self.shared.database).await,
         }
+    }
+}
+
+/// What is posted together: keys that are all different, and those who asked the same under one of them.
+struct Batch {
+    leaders: Vec<Waiting>,
+    /// Each with the place of its leader.
+    followers: Vec<(usize, Waiting)>,
+}
+
+impl Batch {
+    /// Of what waits. Another request under a key of this batch is `later`: only the record can tell whose the key is.
+    fn of(waiting: Vec<Waiting>, later: &mut Vec<Waiting>) -> Self {
+        let mut batch = Self {
+            leaders: Vec::with_capacity(waiting.len()),
+            followers: Vec::new(),
+        };
+        let mut by_key = HashMap::with_capacity(waiting.len());
+        for one in waiting {
+            let claim = &one.wanted.claim;
+            let key = (claim.caller.merchant, claim.rpc, claim.key.clone());
+            match by_key.get(&key) {
+                Some((leader, fingerprint)) if *fingerprint == claim.fingerprint => {
+                    batch.followers.push((*leader, one));
+                }
+                Some(_) => later.push(one),
+                None => {
+                    by_key.insert(key, (batch.leaders.len(), claim.fingerprint));
+                    batch.leaders.push(one);
+                }
+            }
+        }
+        batch
     }
 }
 
@@ -366,23 +437,4 @@ fn passes(failure: &PgError) -> bool {
         ),
         Failure::Fault => false,
     }
-}
-
-/// The poster's own connection.
-struct Session {
-    connection: PgConnection,
-    /// Which life of the ledger; a restore, which raises it, ends every session.
-    epoch: i64,
-}
-
-/// A session whose rows come free when its holder dies or hangs.
-async fn connect(database: &Database) -> lp_pg::Result<Session> {
-    let mut connection = database.session().await?;
-    sqlx::raw_sql(
-        "SET idle_in_transaction_session_timeout = '1s'; SET lock_timeout = '2s'; SET tcp_user_timeout = '3s'",
-    )
-    .execute(&mut connection)
-    .await?;
-    let epoch = epoch::read(&mut connection).await?;
-    Ok(Session { connection, epoch })
 }

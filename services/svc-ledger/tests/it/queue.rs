@@ -7,8 +7,10 @@ use futures::{FutureExt as _, future::join_all};
 use ledger_domain::{Command, NewTransaction, Refusal};
 use lp_pg::{Database, idempotency::Claim};
 use lp_telemetry::Metrics;
-use lp_types::{IdSource as _, RequestId, SystemIds, time::Ambient};
-use svc_ledger::application::post_transaction::{Outcome, Poster, Queue, Verdict, Wanted, poster};
+use lp_types::{IdSource as _, RequestId, SystemIds, TransactionId, time::Ambient};
+use svc_ledger::application::post_transaction::{
+    Order, Outcome, Poster, Queue, Terms, Verdict, Wanted, poster,
+};
 
 use crate::{
     audit::audit,
@@ -80,7 +82,11 @@ pub fn wanted(client: &Client, key: &str, transaction: NewTransaction) -> Wanted
     };
     Wanted {
         claim,
-        orders: vec![Command::Post(transaction).into()],
+        orders: vec![Order {
+            command: Command::Post(transaction),
+            terms: Terms::default(),
+            transaction: TransactionId::from_uuid(SystemIds.uuid()),
+        }],
         all_or_nothing: true,
         traceparent: None,
     }

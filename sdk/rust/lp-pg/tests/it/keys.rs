@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lp_pg::{
     Failure,
-    idempotency::{Claim, Claimed, claim_all, record_all},
+    idempotency::{Claim, Claimed, claim_all, claim_answered, correct_all, record_all},
 };
 use lp_types::{IdSource as _, MerchantId, SystemIds};
 use serde_json::json;
@@ -74,6 +74,36 @@ async fn an_answer_is_not_overwritten() {
     let mut work = ground.database.begin().await.unwrap();
     let outcome = claim_all(&mut work, std::slice::from_ref(&claim)).await.unwrap();
     assert_eq!(outcome, [Claimed::Answered(json!("first"))]);
+}
+
+#[tokio::test]
+async fn an_answer_that_was_claimed_with_is_corrected_in_its_own_transaction_only() {
+    let ground = Ground::new().await;
+    let (kept, other, late) = (
+        ground.claim("kept", 1),
+        ground.claim("other", 1),
+        ground.claim("late", 1),
+    );
+    let mut work = ground.database.begin().await.unwrap();
+    let claims = [
+        (&kept, Some("1".to_owned())),
+        (&other, Some("1".to_owned())),
+        (&late, None),
+    ];
+    assert_eq!(
+        claim_answered(&mut work, &claims).await.unwrap(),
+        vec![Claimed::First; 3]
+    );
+    let corrected = [(&other, "2".to_owned()), (&late, "3".to_owned())];
+    correct_all(&mut work, &corrected).await.unwrap();
+    work.commit().await.unwrap();
+
+    let mut work = ground.database.begin().await.unwrap();
+    let all = [kept.clone(), other.clone(), late.clone(), ground.claim("new", 1)];
+    correct_all(&mut work, &[(&kept, "4".to_owned())]).await.unwrap();
+    let found = claim_all(&mut work, &all).await.unwrap();
+    let answered = |n: i64| Claimed::Answered(json!(n));
+    assert_eq!(found, [answered(1), answered(2), answered(3), Claimed::First]);
 }
 
 /// Waits until so many sessions of this test wait for another's transaction.

@@ -1,5 +1,7 @@
 //! Rows of `assets`.
 
+use std::collections::{HashMap, HashSet};
+
 use jiff_sqlx::ToSqlx;
 use ledger_domain::{Asset, AssetKind, PointsAccounts};
 use lp_types::{AccountId, AssetCode, CallerContext, MerchantId};
@@ -93,25 +95,55 @@ pub async fn find(
     Ok(row.map(Row::into_asset).transpose()?.map(|(_, asset)| asset))
 }
 
-/// The assets that the merchants' accounts hold. What they say never changes, so no lock is needed.
-///
-/// # Errors
-/// When PostgreSQL fails.
-pub async fn of_accounts(
-    connection: &mut PgConnection,
-    merchants: &[Uuid],
-    accounts: &[Uuid],
-) -> lp_pg::Result<Vec<(MerchantId, Asset)>> {
-    let rows = sqlx::query_as!(
-        Row,
-        "SELECT merchant_id, code, kind, exponent, issuance_account_id, redemption_account_id, created_at
-         FROM assets WHERE (merchant_id, code) IN (
-           SELECT a.merchant_id, a.asset_code FROM accounts a
-           JOIN unnest($1::uuid[], $2::uuid[]) AS n (merchant_id, account_id) USING (merchant_id, account_id))",
-        merchants,
-        accounts,
-    )
-    .fetch_all(connection)
-    .await?;
-    rows.into_iter().map(Row::into_asset).collect()
+/// Assets that were read. What an asset says never changes, so that neither a lock nor a second look is needed.
+#[derive(Debug, Default)]
+pub struct Known(HashMap<(MerchantId, AssetCode), Asset>);
+
+impl Known {
+    /// Then they are forgotten and read again.
+    const MOST: usize = 10_000;
+
+    /// Reads those of `wanted` that are not known yet. What the merchants do not have is passed over.
+    ///
+    /// # Errors
+    /// When PostgreSQL fails.
+    pub async fn learn(
+        &mut self,
+        connection: &mut PgConnection,
+        wanted: impl Iterator<Item = (MerchantId, &AssetCode)>,
+    ) -> lp_pg::Result<()> {
+        let unknown: HashSet<_> = wanted
+            .map(|(merchant, code)| (merchant, code.clone()))
+            .filter(|asset| !self.0.contains_key(asset))
+            .collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        if self.0.len() >= Self::MOST {
+            self.0.clear();
+        }
+        let (merchants, codes): (Vec<_>, Vec<_>) = unknown
+            .iter()
+            .map(|(merchant, code)| (merchant.uuid(), code.as_str().to_owned()))
+            .unzip();
+        let rows = sqlx::query_as!(
+            Row,
+            "SELECT merchant_id, code, kind, exponent, issuance_account_id, redemption_account_id, created_at
+             FROM assets WHERE (merchant_id, code) IN (SELECT * FROM unnest($1::uuid[], $2::text[]))",
+            &merchants,
+            &codes,
+        )
+        .fetch_all(connection)
+        .await?;
+        for row in rows {
+            let (merchant, asset) = row.into_asset()?;
+            self.0.insert((merchant, asset.code.clone()), asset);
+        }
+        Ok(())
+    }
+
+    /// An asset that was read.
+    pub fn get(&self, merchant: MerchantId, code: &AssetCode) -> Option<&Asset> {
+        self.0.get(&(merchant, code.clone()))
+    }
 }

@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
-use ledger_domain::{Asset, AssetKind, Book, Command, NewTransaction, Refusal};
-use lp_types::{AccountId, MerchantId, Reference, time::Clock};
+use ledger_domain::{AssetKind, Book, Command, NewTransaction, PointsAccounts, Refusal};
+use lp_types::{AccountId, AssetCode, MerchantId, Reference, time::Clock};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -22,7 +22,6 @@ pub(super) struct Gathered {
     pub(super) now: Timestamp,
     pub(super) book: Book,
     pub(super) records: HashMap<AccountId, AccountRecord>,
-    pub(super) assets: Vec<(MerchantId, Asset)>,
     pub(super) names: Names,
 }
 
@@ -39,6 +38,7 @@ pub(super) async fn gather(
     wanted: &[&Wanted],
     due: &[(MerchantId, AccountId)],
     access: Access,
+    assets: &mut assets::Known,
     clock: &dyn Clock,
 ) -> lp_pg::Result<Gathered> {
     let mut orders: Vec<(MerchantId, &Order)> = Vec::with_capacity(wanted.len());
@@ -46,7 +46,7 @@ pub(super) async fn gather(
         let merchant = wanted.claim.caller.merchant;
         orders.extend(wanted.orders.iter().map(|order| (merchant, order)));
     }
-    let (owners, named_holds): (Vec<Uuid>, Vec<Uuid>) = orders
+    let (holders, named_holds): (Vec<Uuid>, Vec<Uuid>) = orders
         .iter()
         .flat_map(|(merchant, order)| {
             let holds = order.command.named_holds().into_iter();
@@ -60,25 +60,34 @@ pub(super) async fn gather(
     let mut touched = Touched::default();
     for (merchant, order) in &orders {
         for account in order.command.named_accounts() {
-            touched.add(merchant.uuid(), account.uuid());
+            touched.add(*merchant, account);
         }
     }
     for (merchant, account) in due {
-        touched.add(merchant.uuid(), account.uuid());
+        touched.add(*merchant, *account);
     }
     if !named_holds.is_empty() {
-        touched.extend(holds::accounts_of(connection, &owners, &named_holds).await?);
+        touched
+            .0
+            .extend(holds::accounts_of(connection, &holders, &named_holds).await?);
     }
     if !reversed.is_empty() {
-        touched.extend(transactions::accounts_of(connection, &reversers, &reversed).await?);
+        touched
+            .0
+            .extend(transactions::accounts_of(connection, &reversers, &reversed).await?);
     }
-    let assets = assets::of_accounts(connection, &touched.merchants, &touched.accounts).await?;
-    add_points_accounts(&mut touched, &orders, &assets);
+    let points = points_accounts(connection, &orders, assets).await?;
+    touched.add_points_accounts(&orders, &points);
+    let (owners, accounts) = touched.columns();
     if access == Access::Lock {
-        accounts::lock(connection, &touched.merchants, &touched.accounts).await?;
+        accounts::lock(connection, &owners, &accounts).await?;
     }
     let now = clock.now();
-    let records = accounts::load(connection, &touched.merchants, &touched.accounts).await?;
+    let records = accounts::load(connection, &owners, &accounts).await?;
+    let held = records.iter().map(|record| &record.account);
+    assets
+        .learn(connection, held.map(|account| (account.merchant, &account.asset)))
+        .await?;
 
     let reserving: Vec<Uuid> = records
         .iter()
@@ -97,10 +106,9 @@ pub(super) async fn gather(
     };
     let names = Names::taken(connection, &orders).await?;
 
-    let points = assets.iter().filter_map(|(merchant, asset)| match asset.kind {
-        AssetKind::Points(accounts) => Some((*merchant, asset.code.clone(), accounts)),
-        AssetKind::Currency => None,
-    });
+    let points = points
+        .into_iter()
+        .map(|((merchant, asset), p)| (merchant, asset, p));
     let book = Book::new(records.iter().map(|record| record.account.clone()), points)
         .with_holds(standing)
         .with_originals(originals);
@@ -109,58 +117,64 @@ pub(super) async fn gather(
         now,
         book,
         records: records.collect(),
-        assets,
         names,
     })
 }
 
-/// Whose accounts a batch touches: pairs, as two columns.
+type Points = HashMap<(MerchantId, AssetCode), PointsAccounts>;
+
+/// The accounts that a batch touches, each with the merchant whose it should be.
 #[derive(Debug, Default)]
-struct Touched {
-    merchants: Vec<Uuid>,
-    accounts: Vec<Uuid>,
-}
+struct Touched(HashSet<(Uuid, Uuid)>);
 
 impl Touched {
-    fn add(&mut self, merchant: Uuid, account: Uuid) {
-        self.merchants.push(merchant);
-        self.accounts.push(account);
+    fn add(&mut self, merchant: MerchantId, account: AccountId) {
+        self.0.insert((merchant.uuid(), account.uuid()));
     }
 
-    fn extend(&mut self, pairs: Vec<(Uuid, Uuid)>) {
-        for (merchant, account) in pairs {
-            self.add(merchant, account);
+    /// Those that Earn and Burn reach through the asset.
+    fn add_points_accounts(&mut self, orders: &[(MerchantId, &Order)], points: &Points) {
+        for (merchant, order) in orders {
+            let of = |asset: &AssetCode| points.get(&(*merchant, asset.clone()));
+            let internal = match &order.command {
+                Command::Post(NewTransaction::Earn { asset, .. }) => of(asset).map(|p| p.issuance),
+                Command::Post(NewTransaction::Burn { asset, .. }) => of(asset).map(|p| p.redemption),
+                _ => None,
+            };
+            if let Some(account) = internal {
+                self.add(*merchant, account);
+            }
         }
+    }
+
+    fn columns(self) -> (Vec<Uuid>, Vec<Uuid>) {
+        self.0.into_iter().unzip()
     }
 }
 
-/// Adds the internal accounts that Earn and Burn reach through the asset.
-fn add_points_accounts(
-    touched: &mut Touched,
+/// The internal accounts that Earn and Burn reach through the asset.
+async fn points_accounts(
+    connection: &mut PgConnection,
     orders: &[(MerchantId, &Order)],
-    assets: &[(MerchantId, Asset)],
-) {
-    let points: HashMap<_, _> = assets
+    assets: &mut assets::Known,
+) -> lp_pg::Result<Points> {
+    let named: HashSet<_> = orders
         .iter()
-        .filter_map(|(merchant, asset)| match asset.kind {
-            AssetKind::Points(points) => Some(((*merchant, &asset.code), points)),
-            AssetKind::Currency => None,
-        })
-        .collect();
-    for (merchant, order) in orders {
-        let internal = match &order.command {
-            Command::Post(NewTransaction::Earn { asset, .. }) => {
-                points.get(&(*merchant, asset)).map(|p| p.issuance)
-            }
-            Command::Post(NewTransaction::Burn { asset, .. }) => {
-                points.get(&(*merchant, asset)).map(|p| p.redemption)
+        .filter_map(|(merchant, order)| match &order.command {
+            Command::Post(NewTransaction::Earn { asset, .. } | NewTransaction::Burn { asset, .. }) => {
+                Some((*merchant, asset))
             }
             _ => None,
-        };
-        if let Some(account) = internal {
-            touched.add(merchant.uuid(), account.uuid());
-        }
-    }
+        })
+        .collect();
+    assets.learn(connection, named.iter().copied()).await?;
+    let points = named
+        .into_iter()
+        .filter_map(|(merchant, code)| match assets.get(merchant, code)?.kind {
+            AssetKind::Points(accounts) => Some(((merchant, code.clone()), accounts)),
+            AssetKind::Currency => None,
+        });
+    Ok(points.collect())
 }
 
 /// References that are taken: of transactions, and of holds.

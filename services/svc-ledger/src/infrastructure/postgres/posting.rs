@@ -10,18 +10,20 @@ use jiff::Timestamp;
 use ledger_domain::{Book, Command, Decision, Hold, Metadata, Refusal};
 use lp_pg::{
     Database, PgError,
-    idempotency::{Claim, Claimed, claim_all},
+    idempotency::{Claim, Claimed, claim_answered},
 };
-use lp_types::{AccountId, HoldId, MerchantId, Reference, TransactionId, time::Ambient};
-use sqlx::{Connection as _, PgConnection};
+use lp_types::{AccountId, HoldId, MerchantId, Reference, TransactionId, time::Clock};
+use sqlx::{Connection as _, PgConnection, Postgres};
 
 use super::{
     accounts::AccountRecord,
+    assets,
     codes::corrupt,
     epoch,
     gathering::{Access, Gathered, Names, gather},
+    holds,
     transactions::PostedTransaction,
-    writing::{recorded, write},
+    writing::{presumed, recorded, write},
 };
 
 /// Commands that somebody wants carried out, in their order.
@@ -44,15 +46,8 @@ pub struct Order {
     pub command: Command,
     /// What is noted on it.
     pub terms: Terms,
-}
-
-impl From<Command> for Order {
-    fn from(command: Command) -> Self {
-        Self {
-            command,
-            terms: Terms::default(),
-        }
-    }
+    /// The id of the transaction that it posts, if it does: known before, so that the answer is.
+    pub transaction: TransactionId,
 }
 
 /// What a merchant notes on a transaction.
@@ -103,64 +98,128 @@ pub enum Outcome {
     State(Box<AccountRecord>),
 }
 
-/// Carries out a batch, in order of arrival, with keys that are all different; and ends the holds on the accounts that
-/// are `due`, as it does on all that the batch touches. Either everything is committed and each gets its verdict, or
-/// nothing was (or, where the connection was lost in the commit, it is unknown: the same keys may be tried again).
-///
-/// # Errors
-/// When PostgreSQL fails.
-pub async fn post_batch(
-    connection: &mut PgConnection,
-    batch: &[&Wanted],
-    due: &[(MerchantId, AccountId)],
+/// The poster's own connection, and what it has learned over it.
+#[derive(Debug)]
+pub struct Session {
+    connection: PgConnection,
+    /// Which life of the ledger; a restore, which raises it, ends every session.
     epoch: i64,
-    ambient: &Ambient,
-) -> lp_pg::Result<Vec<Verdict>> {
-    let mut work = connection.begin().await?;
-    let claims: Vec<_> = batch.iter().map(|w| w.claim.clone()).collect();
-    let claimed = if claims.is_empty() {
-        Vec::new()
-    } else {
-        claim_all(&mut work, &claims).await?
-    };
+    assets: assets::Known,
+}
 
-    let first: Vec<&Wanted> = batch
-        .iter()
-        .zip(&claimed)
-        .filter(|(_, c)| matches!(c, Claimed::First))
-        .map(|(w, _)| *w)
-        .collect();
-    let fresh = if first.is_empty() && due.is_empty() {
-        Vec::new()
-    } else {
-        let gathered = gather(&mut work, &first, due, Access::Lock, &*ambient.clock).await?;
-        let decided = decide(&first, gathered, epoch, ambient)?;
-        write(&mut work, &first, &decided).await?;
-        decided.verdicts
-    };
-    let old = recorded(&mut work, &claims, &claimed, epoch).await?;
-    work.commit().await?;
+impl Session {
+    /// A session whose rows come free when its holder dies or hangs. Its statements touch few rows of tables that grow,
+    /// whatever these held when they were planned: they go by the indexes, and are planned once.
+    ///
+    /// # Errors
+    /// When PostgreSQL cannot be reached.
+    pub async fn connect(database: &Database) -> lp_pg::Result<Self> {
+        let mut connection = database.session().await?;
+        sqlx::raw_sql(
+            "SET idle_in_transaction_session_timeout = '1s'; SET lock_timeout = '2s'; SET tcp_user_timeout = '3s';
+             SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_mergejoin = off; SET jit = off",
+        )
+        .execute(&mut connection)
+        .await?;
+        let epoch = epoch::read(&mut connection).await?;
+        Ok(Self {
+            connection,
+            epoch,
+            assets: assets::Known::default(),
+        })
+    }
 
-    let (mut fresh, mut old) = (fresh.into_iter(), old.into_iter());
-    let verdict = |claimed: &Claimed| match claimed {
-        Claimed::First => fresh.next(),
-        Claimed::Answered(_) => old.next(),
-        // The ledger answers in the transaction that claims, so that nothing is ever pending.
-        Claimed::Reused | Claimed::Pending => Some(Verdict::KeyReused),
-    };
-    let verdicts = claimed.iter().map(verdict).collect::<Option<Vec<_>>>();
-    verdicts.ok_or_else(|| PgError::from(sqlx::Error::RowNotFound))
+    /// Accounts on which a hold's time is over, so many of them at most.
+    ///
+    /// # Errors
+    /// When PostgreSQL fails.
+    pub async fn due(&mut self, now: Timestamp, most: i64) -> lp_pg::Result<Vec<(MerchantId, AccountId)>> {
+        holds::accounts_due(&mut self.connection, now, most).await
+    }
+
+    /// Carries out a batch, in order of arrival, with keys that are all different; and ends the holds on the accounts
+    /// that are `due`, as it does on all that the batch touches. All is written and locked, and nothing stands before
+    /// [`Prepared::commit`].
+    ///
+    /// # Errors
+    /// When PostgreSQL fails: nothing was done.
+    pub async fn prepare(
+        &mut self,
+        batch: &[&Wanted],
+        due: &[(MerchantId, AccountId)],
+        clock: &dyn Clock,
+    ) -> lp_pg::Result<Prepared<'_>> {
+        let epoch = self.epoch;
+        let mut work = self.connection.begin().await?;
+        let mut claims = Vec::with_capacity(batch.len());
+        for wanted in batch {
+            claims.push((&wanted.claim, presumed(wanted)?));
+        }
+        let claimed = if claims.is_empty() {
+            Vec::new()
+        } else {
+            claim_answered(&mut work, &claims).await?
+        };
+
+        let first: Vec<&Wanted> = batch
+            .iter()
+            .zip(&claimed)
+            .filter(|(_, c)| matches!(c, Claimed::First))
+            .map(|(w, _)| *w)
+            .collect();
+        let fresh = if first.is_empty() && due.is_empty() {
+            Vec::new()
+        } else {
+            let assets = &mut self.assets;
+            let gathered = gather(&mut work, &first, due, Access::Lock, assets, clock).await?;
+            let decided = decide(&first, gathered, epoch)?;
+            write(&mut work, &first, &decided, assets).await?;
+            decided.verdicts
+        };
+        let old = recorded(&mut work, batch, &claimed, epoch).await?;
+
+        let (mut fresh, mut old) = (fresh.into_iter(), old.into_iter());
+        let verdict = |claimed: &Claimed| match claimed {
+            Claimed::First => fresh.next(),
+            Claimed::Answered(_) => old.next(),
+            // The ledger answers in the transaction that claims, so that nothing is ever pending.
+            Claimed::Reused | Claimed::Pending => Some(Verdict::KeyReused),
+        };
+        let verdicts = claimed.iter().map(verdict).collect::<Option<Vec<_>>>();
+        let verdicts = verdicts.ok_or(sqlx::Error::RowNotFound)?;
+        Ok(Prepared { work, verdicts })
+    }
+}
+
+/// A batch that is decided and written.
+#[derive(Debug)]
+pub struct Prepared<'s> {
+    work: sqlx::Transaction<'s, Postgres>,
+    verdicts: Vec<Verdict>,
+}
+
+impl Prepared<'_> {
+    /// Commits, and tells what became of each. Where the connection is lost meanwhile it is unknown: the same keys may
+    /// be tried again.
+    ///
+    /// # Errors
+    /// When PostgreSQL does not confirm it.
+    pub async fn commit(self) -> lp_pg::Result<Vec<Verdict>> {
+        self.work.commit().await?;
+        Ok(self.verdicts)
+    }
 }
 
 /// What would become of it now: nothing is locked, claimed or written.
 ///
 /// # Errors
 /// When PostgreSQL fails.
-pub async fn preview(database: &Database, wanted: &Wanted, ambient: &Ambient) -> lp_pg::Result<Verdict> {
+pub async fn preview(database: &Database, wanted: &Wanted, clock: &dyn Clock) -> lp_pg::Result<Verdict> {
     let mut snapshot = database.snapshot().await?;
     let epoch = epoch::read(&mut snapshot).await?;
-    let gathered = gather(&mut snapshot, &[wanted], &[], Access::Look, &*ambient.clock).await?;
-    let decided = decide(&[wanted], gathered, epoch, ambient)?;
+    let mut assets = assets::Known::default();
+    let gathered = gather(&mut snapshot, &[wanted], &[], Access::Look, &mut assets, clock).await?;
+    let decided = decide(&[wanted], gathered, epoch)?;
     let verdict = decided.verdicts.into_iter().next();
     verdict.ok_or_else(|| PgError::from(sqlx::Error::RowNotFound))
 }
@@ -184,12 +243,7 @@ pub(super) struct Changes {
     pub(super) new_holds: HashSet<HoldId>,
 }
 
-fn decide(
-    wanted: &[&Wanted],
-    mut gathered: Gathered,
-    epoch: i64,
-    ambient: &Ambient,
-) -> lp_pg::Result<Decided> {
+fn decide(wanted: &[&Wanted], mut gathered: Gathered, epoch: i64) -> lp_pg::Result<Decided> {
     let expired = gathered.book.expire(gathered.now).map_err(corrupt)?;
     let mut changes = Changes {
         holds: expired.into_iter().collect(),
@@ -220,7 +274,7 @@ fn decide(
                         Err(refusal) => Err(refusal),
                         Ok(decision) => {
                             changes.note(order, &decision);
-                            Ok(gathered.outcome(merchant, order, decision, ambient)?)
+                            Ok(gathered.outcome(merchant, order, decision)?)
                         }
                     });
                 }
@@ -297,13 +351,7 @@ impl Changes {
 }
 
 impl Gathered {
-    fn outcome(
-        &self,
-        merchant: MerchantId,
-        order: &Order,
-        decision: Decision,
-        ambient: &Ambient,
-    ) -> lp_pg::Result<Outcome> {
+    fn outcome(&self, merchant: MerchantId, order: &Order, decision: Decision) -> lp_pg::Result<Outcome> {
         Ok(match decision {
             Decision::Posted {
                 kind,
@@ -313,7 +361,7 @@ impl Gathered {
                 holds,
             } => {
                 let transaction = PostedTransaction {
-                    id: TransactionId::from_uuid(ambient.ids.uuid()),
+                    id: order.transaction,
                     merchant,
                     kind,
                     reference: order.terms.reference.clone(),

@@ -2,20 +2,21 @@
 
 use std::collections::HashMap;
 
-use ledger_domain::{Hold, Refusal};
+use ledger_domain::{Command, Hold, Refusal};
 use lp_pg::{
     PgError,
-    idempotency::{Claim, Claimed, record_all},
+    idempotency::{Claimed, correct_all},
 };
-use lp_types::{AssetCode, MerchantId, TransactionId};
+use lp_types::{AssetCode, TransactionId};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
 use super::{
     accounts::{self, AccountRecord},
+    assets,
     codes::corrupt,
     holds,
-    posting::{Decided, Outcome, Verdict, Wanted},
+    posting::{Decided, Order, Outcome, Verdict, Wanted},
     transactions::{self, PostedTransaction},
 };
 use crate::infrastructure::events;
@@ -32,11 +33,34 @@ enum Recorded {
     RefusedAt(usize, Refusal),
 }
 
+fn json(recorded: &Recorded) -> lp_pg::Result<String> {
+    serde_json::to_string(recorded).map_err(corrupt)
+}
+
+/// The answer of what is wanted if nothing comes in between: each order posts its transaction. What does no posting has
+/// none before it is decided.
+pub(super) fn presumed(wanted: &Wanted) -> lp_pg::Result<Option<String>> {
+    let posted = |order: &Order| match order.command {
+        Command::Post(_) | Command::Reverse(_) => Some(Recorded::Posted(order.transaction)),
+        Command::PlaceHold(..) | Command::VoidHold(_) | Command::SetState(..) => None,
+    };
+    let presumed = match wanted.orders.as_slice() {
+        [order] => posted(order),
+        orders => orders
+            .iter()
+            .map(posted)
+            .collect::<Option<_>>()
+            .map(Recorded::Several),
+    };
+    presumed.as_ref().map(json).transpose()
+}
+
 /// Writes what was decided, set-wise.
 pub(super) async fn write(
     connection: &mut PgConnection,
     wanted: &[&Wanted],
     decided: &Decided,
+    assets: &assets::Known,
 ) -> lp_pg::Result<()> {
     let Decided {
         verdicts,
@@ -44,23 +68,18 @@ pub(super) async fn write(
         gathered,
     } = decided;
     let book = &gathered.book;
-    let exponents: HashMap<(MerchantId, &AssetCode), u8> = gathered
-        .assets
-        .iter()
-        .map(|(merchant, asset)| ((*merchant, &asset.code), asset.exponent))
-        .collect();
     let mut posted = Vec::new();
     let mut placed = Vec::new();
     let mut outbox = Vec::new();
-    let mut answers = Vec::with_capacity(wanted.len());
+    let mut answers = Vec::new();
     for (wanted, verdict) in wanted.iter().zip(verdicts) {
         if let Verdict::Done { outcomes, epoch } = verdict {
             for outcome in outcomes.iter().flatten() {
                 match outcome {
                     Outcome::Posted { transaction, .. } => {
-                        let exponent = |asset: &AssetCode| {
-                            let exponent = exponents.get(&(transaction.merchant, asset));
-                            exponent.copied().unwrap_or_default()
+                        let exponent = |code: &AssetCode| {
+                            let asset = assets.get(transaction.merchant, code);
+                            asset.map_or(0, |asset| asset.exponent)
                         };
                         let trace = wanted.traceparent.clone();
                         outbox.push(events::transaction_posted(transaction, *epoch, exponent, trace));
@@ -75,7 +94,10 @@ pub(super) async fn write(
             }
         }
         if let Some(recorded) = verdict.recorded() {
-            answers.push((&wanted.claim, serde_json::to_value(recorded).map_err(corrupt)?));
+            let (answer, presumed) = (json(&recorded)?, presumed(wanted)?);
+            if presumed.as_ref() != Some(&answer) {
+                answers.push((&wanted.claim, answer));
+            }
         }
     }
     if !placed.is_empty() {
@@ -97,7 +119,7 @@ pub(super) async fn write(
         lp_outbox::append(connection, &outbox).await?;
     }
     if !answers.is_empty() {
-        record_all(connection, &answers).await?;
+        correct_all(connection, &answers).await?;
     }
     Ok(())
 }
@@ -175,19 +197,19 @@ impl Recorded {
 /// The verdicts of claims that were answered before, made again from what was recorded.
 pub(super) async fn recorded(
     connection: &mut PgConnection,
-    claims: &[Claim],
+    batch: &[&Wanted],
     claimed: &[Claimed],
     epoch: i64,
 ) -> lp_pg::Result<Vec<Verdict>> {
     let mut answers = Vec::new();
     let (mut merchants, mut ids) = (Vec::new(), Vec::new());
-    for (claim, claimed) in claims.iter().zip(claimed) {
+    for (wanted, claimed) in batch.iter().zip(claimed) {
         let Claimed::Answered(answer) = claimed else {
             continue;
         };
         let answer: Recorded = serde_json::from_value(answer.clone()).map_err(corrupt)?;
         for id in answer.transactions() {
-            merchants.push(claim.caller.merchant.uuid());
+            merchants.push(wanted.claim.caller.merchant.uuid());
             ids.push(id.uuid());
         }
         answers.push(answer);
