@@ -3,7 +3,11 @@
 use std::{future::Future, process::ExitCode};
 
 use anyhow::Context as _;
-use clap::{Args, FromArgMatches, Parser, Subcommand};
+use clap::{
+    Args, FromArgMatches, Parser, Subcommand,
+    builder::{PossibleValue, PossibleValuesParser},
+};
+use futures::future::BoxFuture;
 use lp_config::{Admin, Common, Database, Kafka, Owner};
 use lp_kafka::topics::Topic;
 use lp_telemetry::Settings;
@@ -16,12 +20,29 @@ use crate::{
     serve::{App, start},
 };
 
+/// Something that a service does when it is told to, and then ends: `svc-x job NAME`.
+#[derive(Debug, Clone, Copy)]
+pub struct Job {
+    /// As the command line names it.
+    pub name: &'static str,
+    /// What it does, and what its exit codes mean.
+    pub about: &'static str,
+    /// Does it, under the role that serves.
+    pub run: fn(lp_pg::Database) -> BoxFuture<'static, anyhow::Result<ExitCode>>,
+}
+
+/// A job that could not be done, whatever its other exit codes mean.
+const NOT_DONE: u8 = 2;
+
 /// A service of the fleet.
 pub trait Service: 'static {
     /// Its name, for example `svc-ledger`.
     const NAME: &'static str;
     /// Its settings.
     type Config: Args + Clone + Send + std::fmt::Debug;
+
+    /// What it can be told to do beside serving.
+    const JOBS: &'static [Job] = &[];
 
     /// The settings that every service has.
     fn common(config: &Self::Config) -> &Common;
@@ -48,6 +69,8 @@ enum Command<C: Args> {
     Migrate(Migrate),
     /// Makes the database, the roles and the schema, as far as they are missing.
     Provision(Provision),
+    /// Does one of the service's jobs, and ends.
+    Job(Told),
     /// Prints the settings of `serve` as a Markdown table.
     Config,
 }
@@ -72,10 +95,26 @@ struct Provision {
     database: Database,
 }
 
+#[derive(Debug, Args)]
+struct Told {
+    /// Which.
+    name: String,
+    #[command(flatten)]
+    database: Database,
+}
+
 /// Runs a service's command line.
 pub fn main<S: Service>() -> ExitCode {
+    let jobs = S::JOBS
+        .iter()
+        .map(|job| PossibleValue::new(job.name).help(job.about));
+    let jobs = PossibleValuesParser::new(jobs);
     let matches = <Cli<S::Config> as clap::CommandFactory>::command()
         .name(S::NAME)
+        .mut_subcommand("job", |job| {
+            job.hide(S::JOBS.is_empty())
+                .mut_arg("name", |name| name.value_parser(jobs))
+        })
         .get_matches();
     let cli = match Cli::<S::Config>::from_arg_matches(&matches) {
         Ok(cli) => cli,
@@ -89,7 +128,7 @@ pub fn main<S: Service>() -> ExitCode {
         .context("the runtime cannot start")
         .and_then(|runtime| runtime.block_on(run::<S>(cli.command)));
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("{}: {error:#}", S::NAME);
             ExitCode::FAILURE
@@ -97,9 +136,10 @@ pub fn main<S: Service>() -> ExitCode {
     }
 }
 
-async fn run<S: Service>(command: Command<S::Config>) -> anyhow::Result<()> {
+async fn run<S: Service>(command: Command<S::Config>) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Serve(config) => serve::<S>(config).await,
+        Command::Job(told) => return Ok(job::<S>(&told).await),
+        Command::Serve(config) => serve::<S>(config).await?,
         Command::Migrate(to) => {
             lp_pg::schema::migrate(&to.owner, &to.database, &S::migrator()).await?;
             let owned = lp_contracts::topics::owned_by(S::NAME)?;
@@ -111,14 +151,27 @@ async fn run<S: Service>(command: Command<S::Config>) -> anyhow::Result<()> {
                     retention_days: t.retention_days,
                 })
                 .collect();
-            Ok(lp_kafka::topics::ensure(&to.kafka, &topics).await?)
+            lp_kafka::topics::ensure(&to.kafka, &topics).await?;
         }
-        Command::Provision(to) => Ok(lp_pg::tenant::provision(&to.admin, &to.owner, &to.database).await?),
+        Command::Provision(to) => lp_pg::tenant::provision(&to.admin, &to.owner, &to.database).await?,
         Command::Config => {
             print!("{}", lp_config::table::<S::Config>());
-            Ok(())
         }
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn job<S: Service>(told: &Told) -> ExitCode {
+    let done = async {
+        let database = lp_pg::Database::open(&told.database, S::NAME)?;
+        lp_pg::schema::check(&database, &S::migrator()).await?;
+        let job = S::JOBS.iter().find(|job| job.name == told.name);
+        (job.context("no such job")?.run)(database).await
+    };
+    done.await.unwrap_or_else(|error| {
+        eprintln!("{}: {error:#}", S::NAME);
+        ExitCode::from(NOT_DONE)
+    })
 }
 
 async fn serve<S: Service>(config: S::Config) -> anyhow::Result<()> {

@@ -20,5 +20,5 @@ pub mod serve;
 
 pub use call::Call;
 pub use chassis::Chassis;
-pub use cli::{Service, main};
+pub use cli::{Job, Service, main};
 pub use serve::App;
