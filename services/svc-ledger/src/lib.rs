@@ -12,6 +12,7 @@
 //! - no more is undone than was done, each tender to its origin: `reversals::*`;
 //! - of several transactions each has its own result, or all or none are posted: `batches::*`;
 //! - a dry run answers what would happen, and nothing happens: `notes::*`;
+//! - a balance of the past is what the entries of then come to: `balances_at::*`;
 //! - bad input names its field and writes nothing: `bad_input::*`;
 //! - each transaction has its event, in order of its accounts: `events::*`.
 

@@ -18,6 +18,7 @@ use crate::infrastructure::{
     events::{account_type, direction, kind},
     postgres::{
         accounts::AccountRecord,
+        balances::Balance,
         transactions::{HistoryEntry, PostedTransaction},
     },
 };
@@ -171,24 +172,28 @@ fn wire_money(minor_units: MinorUnits, asset: &AssetCode) -> Option<Money> {
     })
 }
 
-pub(super) fn balance(record: &AccountRecord, epoch: i64) -> Result<v1::Balance> {
-    let account = &record.account;
-    let out_of_range = || Error::internal(format!("{} is out of range", account.id));
-    let held = account.balance().ok_or_else(out_of_range)?;
-    let available = account.available().ok_or_else(out_of_range)?;
+/// What an account held, in this life of the ledger.
+pub(super) fn balance(of: &Balance, epoch: i64) -> v1::Balance {
     let token = ConsistencyToken {
-        account: account.id,
+        account: of.account,
         epoch,
-        sequence: account.sequence,
+        sequence: of.sequence,
     };
-    Ok(v1::Balance {
-        account_id: account.id.to_string(),
-        balance: wire_money(held, &account.asset),
-        sequence: account.sequence,
-        posted_at: account.posted_at.map(to_wire),
+    v1::Balance {
+        account_id: of.account.to_string(),
+        balance: wire_money(of.balance, &of.asset),
+        sequence: of.sequence,
+        posted_at: of.posted_at.map(to_wire),
         consistency_token: token.encode(),
-        available: Some(available.get()),
-    })
+        available: of.available.map(MinorUnits::get),
+    }
+}
+
+/// What an account holds.
+pub(super) fn current_balance(record: &AccountRecord, epoch: i64) -> Result<v1::Balance> {
+    let out_of_range = || Error::internal(format!("{} is out of range", record.account.id));
+    let of = Balance::of(&record.account).ok_or_else(out_of_range)?;
+    Ok(balance(&of, epoch))
 }
 
 pub(super) fn account(record: &AccountRecord, epoch: i64) -> Result<v1::Account> {
@@ -205,7 +210,7 @@ pub(super) fn account(record: &AccountRecord, epoch: i64) -> Result<v1::Account>
             .as_ref()
             .map(ToString::to_string)
             .unwrap_or_default(),
-        balance: Some(balance(record, epoch)?),
+        balance: Some(current_balance(record, epoch)?),
         posted_debits: account.posted_debits.get(),
         posted_credits: account.posted_credits.get(),
         created_at: Some(to_wire(record.created_at)),
@@ -288,20 +293,16 @@ pub(super) fn transaction(posted: &PostedTransaction) -> v1::Transaction {
 pub(super) fn balances_after(posted: &PostedTransaction, epoch: i64) -> Vec<v1::Balance> {
     let mut balances: Vec<(AccountId, v1::Balance)> = Vec::new();
     for entry in &posted.entries {
-        let token = ConsistencyToken {
+        let of = Balance {
             account: entry.account,
-            epoch,
+            asset: entry.asset.clone(),
+            balance: entry.balance_after,
             sequence: entry.account_sequence,
-        };
-        let balance = v1::Balance {
-            account_id: entry.account.to_string(),
-            balance: wire_money(entry.balance_after, &entry.asset),
-            sequence: entry.account_sequence,
-            posted_at: Some(to_wire(posted.posted_at)),
-            consistency_token: token.encode(),
+            posted_at: Some(posted.posted_at),
             // What holds reserved then is not part of the transaction.
             available: None,
         };
+        let balance = balance(&of, epoch);
         // An account's last entry tells what it holds afterwards.
         match balances.iter_mut().find(|(id, _)| *id == entry.account) {
             Some((_, standing)) => *standing = balance,

@@ -168,6 +168,12 @@ pub(super) fn unknown_transaction(id: lp_types::TransactionId) -> Error {
     Error::not_found(id).with_field("transactionId", "no such transaction")
 }
 
+/// NOT_FOUND of an account's reference.
+pub(super) fn unknown_reference(reference: &lp_types::Reference) -> Error {
+    Error::not_found(format!("an account with the reference {reference}"))
+        .with_field("reference", "no such account")
+}
+
 /// NOT_FOUND of a hold.
 pub(super) fn unknown_hold(id: lp_types::HoldId) -> Error {
     Error::not_found(id).with_field("holdId", "no such hold")

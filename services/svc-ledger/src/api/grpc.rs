@@ -2,35 +2,31 @@
 
 use std::time::Duration;
 
-use ledger_domain::{AccountState, Command, Metadata, NewHold, NewReversal, NewTransaction};
+use ledger_domain::{AccountState, Command, NewHold, NewReversal, NewTransaction};
 use lp_chassis::{
     Call,
     call::{claim, optional},
     page::Page,
 };
 use lp_contracts::ledger::v1::{self, ledger_service_server::LedgerService};
-use lp_error::{Error, InField, Result};
+use lp_error::{Error, InField};
 use lp_pg::Database;
 use lp_types::{AssetCode, HoldId, Reference, TransactionId, time::Ambient};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{batch, convert, errors, import, orders::Notes};
-use crate::{
-    application::{
-        create_account::{self, NewAccount, create_account},
-        create_asset::{self, NewAsset, create_asset},
-        post_transaction::Queue,
-        read::{self, Slice},
-    },
-    infrastructure::postgres::accounts::AccountRecord,
+use super::{accounts, balances, batch, convert, errors, import, orders::Notes};
+use crate::application::{
+    create_asset::{self, NewAsset, create_asset},
+    post_transaction::Queue,
+    read::{self, Slice},
 };
 
-type Answer<T> = std::result::Result<Response<T>, Status>;
+type Answer<T> = Result<Response<T>, Status>;
 
 /// The handlers.
 #[derive(Debug)]
 pub struct LedgerApi {
-    database: Database,
+    pub(super) database: Database,
     pub(super) ambient: Ambient,
     pub(super) queue: Queue,
 }
@@ -43,13 +39,6 @@ impl LedgerApi {
             ambient,
             queue,
         }
-    }
-
-    async fn account(&self, call: &Call, id: &str) -> Result<(AccountRecord, i64)> {
-        let id = convert::account_id(id, "accountId")?;
-        let now = self.ambient.clock.now();
-        let found = read::account(&self.database, call.caller.merchant, id, now).await?;
-        found.ok_or_else(|| errors::unknown_account(id, "accountId"))
     }
 }
 
@@ -109,42 +98,11 @@ impl LedgerService for LedgerApi {
         &self,
         request: Request<v1::CreateAccountRequest>,
     ) -> Answer<v1::CreateAccountResponse> {
-        let claim = claim(&request, "CreateAccount", self.ambient.clock.now())?;
-        let merchant = claim.caller.merchant;
-        let wanted = request.into_inner();
-        let account_type = convert::account_type_of(wanted.r#type())?;
-        let new = NewAccount {
-            account_type,
-            limits: convert::limits(account_type, wanted.min_balance, wanted.max_balance)?,
-            asset: AssetCode::try_from(wanted.asset_code).in_field("assetCode")?,
-            reference: optional::<Reference>(wanted.reference, "reference")?,
-            metadata: Metadata::try_from(wanted.metadata).in_field("metadata")?,
-        };
-        match create_account(&self.database, &self.ambient, claim, new).await? {
-            create_account::Answer::Opened(opened) => {
-                // Empty, whatever happened since: it is the answer of the first call. Sequence 0 is in every
-                // epoch the beginning.
-                let account = convert::account(&opened.record(merchant), 1)?;
-                Ok(Response::new(v1::CreateAccountResponse {
-                    account: Some(account),
-                }))
-            }
-            create_account::Answer::UnknownAsset(asset) => {
-                Err(errors::unknown_asset(&asset, "assetCode").into())
-            }
-            create_account::Answer::ReferenceTaken(reference) => {
-                Err(errors::reference_taken(&reference).into())
-            }
-        }
+        Ok(Response::new(accounts::create(self, request).await?))
     }
 
     async fn get_account(&self, request: Request<v1::GetAccountRequest>) -> Answer<v1::GetAccountResponse> {
-        let call = Call::of(&request)?;
-        let (record, epoch) = self.account(&call, &request.get_ref().account_id).await?;
-        let account = convert::account(&record, epoch)?;
-        Ok(Response::new(v1::GetAccountResponse {
-            account: Some(account),
-        }))
+        Ok(Response::new(accounts::get(self, request).await?))
     }
 
     async fn create_transaction(
@@ -427,40 +385,35 @@ impl LedgerService for LedgerApi {
     }
 
     async fn get_balance(&self, request: Request<v1::GetBalanceRequest>) -> Answer<v1::GetBalanceResponse> {
-        let call = Call::of(&request)?;
-        let (record, epoch) = self.account(&call, &request.get_ref().account_id).await?;
-        let balance = convert::balance(&record, epoch)?;
-        Ok(Response::new(v1::GetBalanceResponse {
-            balance: Some(balance),
-        }))
+        Ok(Response::new(balances::get(self, request).await?))
     }
 
     async fn batch_create_accounts(
         &self,
-        _request: Request<v1::BatchCreateAccountsRequest>,
+        request: Request<v1::BatchCreateAccountsRequest>,
     ) -> Answer<v1::BatchCreateAccountsResponse> {
-        Err(Status::unimplemented("batch_create_accounts"))
+        Ok(Response::new(accounts::batch_create(self, request).await?))
     }
 
     async fn lookup_account(
         &self,
-        _request: Request<v1::LookupAccountRequest>,
+        request: Request<v1::LookupAccountRequest>,
     ) -> Answer<v1::LookupAccountResponse> {
-        Err(Status::unimplemented("lookup_account"))
+        Ok(Response::new(accounts::lookup(self, request).await?))
     }
 
     async fn batch_get_balances(
         &self,
-        _request: Request<v1::BatchGetBalancesRequest>,
+        request: Request<v1::BatchGetBalancesRequest>,
     ) -> Answer<v1::BatchGetBalancesResponse> {
-        Err(Status::unimplemented("batch_get_balances"))
+        Ok(Response::new(balances::batch_get(self, request).await?))
     }
 
     async fn get_trial_balance(
         &self,
-        _request: Request<v1::GetTrialBalanceRequest>,
+        request: Request<v1::GetTrialBalanceRequest>,
     ) -> Answer<v1::GetTrialBalanceResponse> {
-        Err(Status::unimplemented("get_trial_balance"))
+        Ok(Response::new(balances::trial(self, request).await?))
     }
 
     async fn check_ledger(

@@ -1,5 +1,7 @@
 //! gRPC handlers, and conversion between the contract and the domain. REST comes from the contract.
 
+mod accounts;
+mod balances;
 mod batch;
 mod convert;
 mod errors;

@@ -191,7 +191,7 @@ impl LedgerApi {
             .await?
         {
             (Outcome::Hold(hold, record), epoch) => {
-                Ok((convert::hold(&hold), convert::balance(&record, epoch)?))
+                Ok((convert::hold(&hold), convert::current_balance(&record, epoch)?))
             }
             (other, _) => Err(unexpected(&other)),
         }

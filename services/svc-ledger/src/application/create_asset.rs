@@ -8,7 +8,10 @@ use lp_pg::{
 use lp_types::{AccountId, AssetCode, time::Ambient};
 use serde::{Deserialize, Serialize};
 
-use crate::infrastructure::postgres::{accounts, assets};
+use crate::infrastructure::postgres::{
+    accounts::{self, AccountRecord},
+    assets,
+};
 
 /// What is to be created.
 #[derive(Debug, Clone)]
@@ -60,22 +63,24 @@ pub async fn create_asset(
     if !assets::insert(&mut first.work, &caller, &asset).await? {
         return first.refuse(database, Answer::CodeTaken).await;
     }
-    let internal = points.map(|p| {
-        [
-            (p.issuance, AccountType::Issuance),
-            (p.redemption, AccountType::Redemption),
-        ]
-    });
-    for (id, account_type) in internal.into_iter().flatten() {
-        let limits = account_type.default_limits();
-        let account = Account::open(id, caller.merchant, asset.code.clone(), account_type, limits);
-        let record = accounts::AccountRecord {
-            account,
+    if let Some(points) = points {
+        let internal = [
+            (points.issuance, AccountType::Issuance),
+            (points.redemption, AccountType::Redemption),
+        ];
+        let record = |(id, account_type): (AccountId, AccountType)| AccountRecord {
+            account: Account::open(
+                id,
+                caller.merchant,
+                asset.code.clone(),
+                account_type,
+                account_type.default_limits(),
+            ),
             reference: None,
             created_at,
             metadata: Metadata::default(),
         };
-        accounts::insert(&mut first.work, &caller, &record).await?;
+        accounts::insert(&mut first.work, &caller, &internal.map(record)).await?;
     }
     let answer = Answer::Created(asset);
     first.finish(&answer).await?;

@@ -7,8 +7,11 @@ use lp_types::{AccountId, AssetCode, HoldId, MerchantId, Reference, TransactionI
 
 use crate::infrastructure::postgres::{
     accounts::{self, AccountRecord},
-    assets, epoch, holds,
+    assets,
+    balances::{self, Balance, Past},
+    holds,
     transactions::{self, HistoryEntry, PostedTransaction},
+    trial_balance::{self, AssetSums},
 };
 
 /// Where a page begins, and how long it is.
@@ -33,22 +36,72 @@ pub async fn asset(
     Ok(assets::find(&mut connection, merchant, code).await?)
 }
 
-/// One account of the merchant as it is `now`, and the ledger's epoch. What a hold reserved until its time was over is
-/// available from that moment, whether or not the hold's row says so yet.
+/// Those of these accounts that are the merchant's, as they are `now`, each with the ledger's epoch. What a hold reserved
+/// until its time was over is available from that moment, whether or not the hold's row says so yet.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn account(
+pub async fn accounts(
     database: &Database,
     merchant: MerchantId,
-    id: AccountId,
+    ids: &[AccountId],
     now: Timestamp,
-) -> lp_error::Result<Option<(AccountRecord, i64)>> {
+) -> lp_error::Result<Vec<(AccountRecord, i64)>> {
     let mut connection = database.acquire().await?;
-    let Some(record) = accounts::find_at(&mut connection, merchant, id, now).await? else {
-        return Ok(None);
-    };
-    Ok(Some((record, epoch::read(&mut connection).await?)))
+    Ok(accounts::current(&mut connection, merchant, ids, now).await?)
+}
+
+/// The account of the merchant that has a reference.
+///
+/// # Errors
+/// When the database fails.
+pub async fn account_named(
+    database: &Database,
+    merchant: MerchantId,
+    reference: &Reference,
+) -> lp_error::Result<Option<AccountId>> {
+    let mut connection = database.acquire().await?;
+    Ok(accounts::named(&mut connection, merchant, reference).await?)
+}
+
+/// The balances of those of these accounts that are the merchant's, as they were `at`, each with the ledger's epoch.
+///
+/// # Errors
+/// When the database fails.
+pub async fn past_balances(
+    database: &Database,
+    merchant: MerchantId,
+    ids: &[AccountId],
+    at: Past,
+) -> lp_error::Result<Vec<(Balance, i64)>> {
+    let mut connection = database.acquire().await?;
+    Ok(balances::at(&mut connection, merchant, ids, at).await?)
+}
+
+/// When a transaction of the merchant was posted.
+///
+/// # Errors
+/// When the database fails.
+pub async fn posted_at(
+    database: &Database,
+    merchant: MerchantId,
+    id: TransactionId,
+) -> lp_error::Result<Option<Timestamp>> {
+    let mut connection = database.acquire().await?;
+    Ok(transactions::posted_at(&mut connection, merchant, id).await?)
+}
+
+/// The merchant's accounts summed, those of one asset or of each; nothing where there is no such asset.
+///
+/// # Errors
+/// When the database fails.
+pub async fn trial_balance(
+    database: &Database,
+    merchant: MerchantId,
+    asset: Option<&AssetCode>,
+) -> lp_error::Result<Vec<AssetSums>> {
+    let mut connection = database.acquire().await?;
+    Ok(trial_balance::read(&mut connection, merchant, asset).await?)
 }
 
 /// One hold of the merchant as it is `now`.

@@ -11,9 +11,11 @@
     reason = "tests fail by panicking"
 )]
 
+mod accounts;
 mod audit;
 mod bad_holds;
 mod bad_input;
+mod balances_at;
 mod basics;
 mod batches;
 mod bisect;

@@ -42,6 +42,8 @@ struct Row {
     reference: Option<String>,
     created_at: jiff_sqlx::Timestamp,
     metadata: Option<Json<Metadata>>,
+    /// Which life of the ledger, where it was asked for.
+    epoch: Option<i64>,
 }
 
 impl Row {
@@ -78,43 +80,82 @@ impl Row {
     }
 }
 
-/// Inserts a new account; false when its reference is taken.
+/// Inserts new accounts, and tells which: those whose reference is taken are passed over.
 ///
 /// # Errors
 /// When PostgreSQL fails.
 pub async fn insert(
     connection: &mut PgConnection,
     caller: &CallerContext,
-    record: &AccountRecord,
-) -> lp_pg::Result<bool> {
-    let AccountRecord {
-        account,
-        reference,
-        created_at,
-        metadata,
-    } = record;
-    let inserted = sqlx::query!(
-        "INSERT INTO accounts (account_id, merchant_id, asset_code, type, normal_balance, lock_rank,
-                               min_balance, max_balance, reference, actor, request_id, created_at, metadata)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
-         ON CONFLICT ON CONSTRAINT accounts_reference DO NOTHING",
-        account.id.uuid(),
-        account.merchant.uuid(),
-        account.asset.as_str(),
-        account.account_type.number(),
-        account.account_type.normal_balance().number(),
-        account.account_type.lock_rank(),
-        account.limits.min.map(MinorUnits::get),
-        account.limits.max.map(MinorUnits::get),
-        reference.as_ref().map(Reference::as_str),
+    records: &[AccountRecord],
+) -> lp_pg::Result<Vec<AccountId>> {
+    let ids: Vec<_> = records.iter().map(|r| r.account.id.uuid()).collect();
+    let merchants: Vec<_> = records.iter().map(|r| r.account.merchant.uuid()).collect();
+    let assets: Vec<_> = records
+        .iter()
+        .map(|r| r.account.asset.as_str().to_owned())
+        .collect();
+    let types = records.iter().map(|r| r.account.account_type);
+    let numbers: Vec<_> = types.clone().map(AccountType::number).collect();
+    let sides: Vec<_> = types.clone().map(|t| t.normal_balance().number()).collect();
+    let ranks: Vec<_> = types.map(AccountType::lock_rank).collect();
+    let limits = records.iter().map(|r| r.account.limits);
+    let least: Vec<_> = limits.clone().map(|l| l.min.map(MinorUnits::get)).collect();
+    let greatest: Vec<_> = limits.map(|l| l.max.map(MinorUnits::get)).collect();
+    let references: Vec<_> = records
+        .iter()
+        .map(|r| r.reference.as_ref().map(|r| r.as_str().to_owned()))
+        .collect();
+    let times: Vec<_> = records.iter().map(|r| r.created_at.to_sqlx()).collect();
+    let noted: Vec<_> = records.iter().map(|r| noted(&r.metadata)).collect();
+    // In order of their references, so that two calls with the same ones wait for each other and do not deadlock.
+    let inserted = sqlx::query_scalar!(
+        "INSERT INTO accounts (account_id, merchant_id, asset_code, type, normal_balance, lock_rank, min_balance,
+                               max_balance, reference, created_at, metadata, actor, request_id)
+         SELECT n.*, $12, $13
+         FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::smallint[], $5::smallint[], $6::smallint[], $7::bigint[],
+                     $8::bigint[], $9::text[], $10::timestamptz[], $11::jsonb[])
+              AS n (account_id, merchant_id, asset_code, type, normal_balance, lock_rank, min_balance, max_balance,
+                    reference, created_at, metadata)
+         ORDER BY n.reference
+         ON CONFLICT ON CONSTRAINT accounts_reference DO NOTHING
+         RETURNING account_id",
+        &ids,
+        &merchants,
+        &assets,
+        &numbers,
+        &sides,
+        &ranks,
+        &least as _,
+        &greatest as _,
+        &references as _,
+        &times as _,
+        &noted as _,
         caller.actor.as_str(),
         caller.request.uuid(),
-        created_at.to_sqlx() as _,
-        noted(metadata) as _,
     )
-    .execute(connection)
+    .fetch_all(connection)
     .await?;
-    Ok(inserted.rows_affected() == 1)
+    Ok(inserted.into_iter().map(AccountId::from_uuid).collect())
+}
+
+/// The account of the merchant that has a reference. Neither ever changes.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn named(
+    connection: &mut PgConnection,
+    merchant: MerchantId,
+    reference: &Reference,
+) -> lp_pg::Result<Option<AccountId>> {
+    let id = sqlx::query_scalar!(
+        "SELECT account_id FROM accounts WHERE merchant_id = $1 AND reference = $2",
+        merchant.uuid(),
+        reference.as_str(),
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(id.map(AccountId::from_uuid))
 }
 
 /// One account of the merchant.
@@ -130,19 +171,20 @@ pub async fn find(
     Ok(found.into_iter().next())
 }
 
-/// One account of the merchant as it is `now`: what a hold reserved until its time was over is available from that
-/// moment, whether or not the hold's row says so yet.
+/// Those of these accounts that are the merchant's, as they are `now`, each with the ledger's epoch: what a hold reserved
+/// until its time was over is available from that moment, whether or not the hold's row says so yet.
 ///
 /// # Errors
 /// When PostgreSQL fails.
-pub async fn find_at(
+pub async fn current(
     connection: &mut PgConnection,
     merchant: MerchantId,
-    id: AccountId,
+    ids: &[AccountId],
     now: Timestamp,
-) -> lp_pg::Result<Option<AccountRecord>> {
+) -> lp_pg::Result<Vec<(AccountRecord, i64)>> {
+    let ids: Vec<_> = ids.iter().map(|id| id.uuid()).collect();
     // In one statement, so that a hold that ends meanwhile is given back once.
-    let row = sqlx::query_as!(
+    let rows = sqlx::query_as!(
         Row,
         r#"SELECT account_id, merchant_id, asset_code, type, min_balance, max_balance, state, posted_debits,
                 posted_credits,
@@ -154,18 +196,22 @@ pub async fn find_at(
                   SELECT sum(h.amount - h.captured) FROM holds h
                   WHERE h.account_id = a.account_id AND h.state = 1 AND h.expires_at <= $3 AND h.direction = 2), 0)
                 END::bigint AS "held_credits!",
-                debt, sequence, posted_at, reference, created_at, metadata AS "metadata: Json<Metadata>"
-         FROM accounts a WHERE merchant_id = $1 AND account_id = $2"#,
+                debt, sequence, posted_at, reference, created_at, metadata AS "metadata: Json<Metadata>",
+                (SELECT epoch FROM ledger_epoch) AS epoch
+         FROM accounts a WHERE merchant_id = $1 AND account_id = ANY($2)"#,
         merchant.uuid(),
-        id.uuid(),
+        &ids,
         now.to_sqlx() as _,
     )
-    .fetch_optional(connection)
+    .fetch_all(connection)
     .await?;
-    let Some(row) = row else { return Ok(None) };
-    let mut record = row.into_record()?;
-    record.account.settle().ok_or(sqlx::Error::RowNotFound)?;
-    Ok(Some(record))
+    let current = |row: Row| {
+        let epoch = row.epoch.ok_or(sqlx::Error::RowNotFound)?;
+        let mut record = row.into_record()?;
+        record.account.settle().ok_or(sqlx::Error::RowNotFound)?;
+        Ok((record, epoch))
+    };
+    rows.into_iter().map(current).collect()
 }
 
 /// Locks accounts in order of rank and id until the transaction ends. What is not the merchant's is passed
@@ -199,7 +245,7 @@ pub async fn load(
         Row,
         r#"SELECT account_id, merchant_id, asset_code, type, min_balance, max_balance, state, posted_debits,
                 posted_credits, held_debits, held_credits, debt, sequence, posted_at, reference, created_at,
-                metadata AS "metadata: Json<Metadata>"
+                metadata AS "metadata: Json<Metadata>", NULL::bigint AS epoch
          FROM accounts
          WHERE (merchant_id, account_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[]))"#,
         merchants,

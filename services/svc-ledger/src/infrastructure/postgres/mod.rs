@@ -2,10 +2,12 @@
 
 pub mod accounts;
 pub mod assets;
+pub mod balances;
 pub mod codes;
 pub mod epoch;
 mod gathering;
 pub mod holds;
 pub mod posting;
 pub mod transactions;
+pub mod trial_balance;
 mod writing;

@@ -272,6 +272,25 @@ pub async fn load(
     Ok(posted)
 }
 
+/// When a transaction of the merchant was posted.
+///
+/// # Errors
+/// When PostgreSQL fails.
+pub async fn posted_at(
+    connection: &mut PgConnection,
+    merchant: MerchantId,
+    id: TransactionId,
+) -> lp_pg::Result<Option<Timestamp>> {
+    let found = sqlx::query_scalar!(
+        "SELECT posted_at FROM transactions WHERE merchant_id = $1 AND transaction_id = $2",
+        merchant.uuid(),
+        id.uuid(),
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(found.map(jiff_sqlx::Timestamp::to_jiff))
+}
+
 /// The accounts, with their merchants, that these merchants' transactions touched.
 ///
 /// # Errors
