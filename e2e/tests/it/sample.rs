@@ -94,9 +94,9 @@ impl Sample {
     }
 }
 
-/// True for an rpc that changes nothing.
+/// True for an rpc that changes nothing. A stream has its keys in its messages.
 pub(crate) fn is_read(rpc: &MethodDescriptor) -> bool {
-    access_of(rpc).is_some_and(|access| !access.idempotent_write)
+    !rpc.is_client_streaming() && access_of(rpc).is_some_and(|access| !access.idempotent_write)
 }
 
 /// The path of `template` with its fields' values, for example of `/v1/accounts/{account_id}`.
@@ -142,6 +142,12 @@ pub(crate) fn is_empty_list(answer: &DynamicMessage) -> bool {
             .as_list()
             .is_some_and(<[Value]>::is_empty)
     })
+}
+
+/// True when `answer` is that to a stream of which all was refused.
+pub(crate) fn is_refused_stream(rpc: &MethodDescriptor, answer: &DynamicMessage) -> bool {
+    let count = |name| answer.get_field_by_name(name).and_then(|value| value.as_i64());
+    rpc.is_client_streaming() && count("posted") == Some(0) && count("refused") > Some(0)
 }
 
 /// Adds the ids in `answer` by the names of their fields; what is there already stays.

@@ -13,6 +13,7 @@
 //! - of several transactions each has its own result, or all or none are posted: `batches::*`;
 //! - a dry run answers what would happen, and nothing happens: `notes::*`;
 //! - a balance of the past is what the entries of then come to: `balances_at::*`;
+//! - what is wrong in the tables is found, and nothing is found where nothing is: `checks::*`;
 //! - bad input names its field and writes nothing: `bad_input::*`;
 //! - each transaction has its event, in order of its accounts: `events::*`.
 
@@ -21,13 +22,18 @@ pub mod application;
 pub mod config;
 pub mod infrastructure;
 
-use lp_chassis::{App, Chassis};
+use futures::FutureExt as _;
+use lp_chassis::{App, Chassis, Job};
 use lp_config::Common;
 use lp_contracts::ledger::v1::ledger_service_server::{LedgerServiceServer, SERVICE_NAME};
 use sqlx::migrate::Migrator;
 use tonic::service::Routes;
 
-use crate::{api::grpc::LedgerApi, application::post_transaction::poster, config::Config};
+use crate::{
+    api::{grpc::LedgerApi, job},
+    application::post_transaction::poster,
+    config::Config,
+};
 
 /// svc-ledger, as the chassis runs it.
 #[derive(Debug)]
@@ -36,6 +42,12 @@ pub struct Service;
 impl lp_chassis::Service for Service {
     const NAME: &'static str = "svc-ledger";
     type Config = Config;
+
+    const JOBS: &'static [Job] = &[Job {
+        name: "check",
+        about: "Checks the whole ledger against itself, beside traffic: 0 sound, 1 not, 2 could not be checked",
+        run: |database| job::check(database).boxed(),
+    }];
 
     fn common(config: &Config) -> &Common {
         &config.common

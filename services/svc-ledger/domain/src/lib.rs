@@ -3,7 +3,8 @@
 //! that its caller has locked.
 //!
 //! Start with [`Book::decide`]. [`NewTransaction`] is what can be judged without any state, [`Account`] and
-//! [`Hold`] are the state, [`Refusal`] is every way in which state can forbid it.
+//! [`Hold`] are the state, [`Refusal`] is every way in which state can forbid it. [`Standing`] and [`Tally`] judge what
+//! stands in a ledger, whoever wrote it.
 //!
 //! Invariants and the tests that hold them (`tests/rules`; `model` there carries out random commands against a naive
 //! model, in which all of them hold at once):
@@ -18,6 +19,7 @@
 
 mod account;
 mod book;
+mod check;
 mod command;
 mod draft;
 mod hold;
@@ -28,6 +30,7 @@ mod transaction;
 
 pub use account::{Account, AccountState, AccountType, Asset, AssetKind, Direction, Limits, PointsAccounts};
 pub use book::Book;
+pub use check::{Finding, Line, Rule, Standing, Tally};
 pub use command::{Command, Decision};
 pub use hold::{Hold, HoldState, NewHold};
 pub use metadata::{InvalidMetadata, Metadata};

@@ -14,7 +14,7 @@ use lp_pg::Database;
 use lp_types::{AssetCode, HoldId, Reference, TransactionId, time::Ambient};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{accounts, balances, batch, convert, errors, import, orders::Notes};
+use super::{accounts, balances, batch, checks, convert, errors, import, orders::Notes};
 use crate::application::{
     create_asset::{self, NewAsset, create_asset},
     post_transaction::Queue,
@@ -418,9 +418,9 @@ impl LedgerService for LedgerApi {
 
     async fn check_ledger(
         &self,
-        _request: Request<v1::CheckLedgerRequest>,
+        request: Request<v1::CheckLedgerRequest>,
     ) -> Answer<v1::CheckLedgerResponse> {
-        Err(Status::unimplemented("check_ledger"))
+        Ok(Response::new(checks::check(self, request).await?))
     }
 
     async fn list_entries(

@@ -3,8 +3,10 @@
 mod accounts;
 mod balances;
 mod batch;
+mod checks;
 mod convert;
 mod errors;
 pub mod grpc;
 mod import;
+pub mod job;
 mod orders;

@@ -19,6 +19,7 @@ mod balances_at;
 mod basics;
 mod batches;
 mod bisect;
+mod checks;
 mod contention;
 mod database;
 mod events;

@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod assets;
 pub mod balances;
+pub mod checks;
 pub mod codes;
 pub mod epoch;
 mod gathering;
