@@ -17,6 +17,8 @@ use serde::Serialize;
 use tokio::{sync::Semaphore, task::JoinSet, time};
 use tonic::Code;
 
+use crate::processors::{PerTransaction, Used};
+
 /// Requests under way at once; what would be more is not sent, and counted.
 const ROOM: usize = 20_000;
 
@@ -30,23 +32,34 @@ pub(crate) struct Measured {
     /// Callers at once, where the rate was not fixed.
     pub(crate) callers: Option<u32>,
     pub(crate) seconds: f64,
+    /// Transactions of each request.
+    pub(crate) each: u32,
     /// Requests that were answered OK.
     pub(crate) ok: u64,
     /// Others, by gRPC code.
     pub(crate) failed: BTreeMap<String, u64>,
     /// Arrivals for which the generator had no room.
     pub(crate) not_sent: u64,
-    /// OK answers a second.
+    /// Transactions a second.
     pub(crate) per_second: f64,
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
     pub(crate) max_ms: f64,
+    /// Of the answers that were not OK.
+    pub(crate) refused_p99_ms: f64,
+    /// Microseconds of processor time for each transaction.
+    pub(crate) processor_us: PerTransaction,
 }
+
+/// What the requests do, and how many transactions each is.
+pub(crate) type Scenario<'a> = (&'a str, u32);
 
 /// Collects the answers of one measurement.
 struct Answers {
     latencies: Histogram<u64>,
+    refusals: Histogram<u64>,
     failed: BTreeMap<String, u64>,
+    used: Used,
 }
 
 impl Answers {
@@ -54,16 +67,18 @@ impl Answers {
         Ok(Self {
             // From a microsecond to two minutes, three digits.
             latencies: Histogram::new_with_bounds(1, 120_000_000, 3)?,
+            refusals: Histogram::new_with_bounds(1, 120_000_000, 3)?,
             failed: BTreeMap::new(),
+            used: Used::now(),
         })
     }
 
     fn take(&mut self, (took, answer): (Duration, Result<(), Code>)) {
+        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         match answer {
-            Ok(()) => self
-                .latencies
-                .saturating_record(u64::try_from(took.as_micros()).unwrap_or(u64::MAX)),
+            Ok(()) => self.latencies.saturating_record(took),
             Err(code) => {
+                self.refusals.saturating_record(took);
                 let count = self.failed.entry(format!("{code:?}")).or_default();
                 *count = count.saturating_add(1);
             }
@@ -72,7 +87,7 @@ impl Answers {
 
     fn measured(
         self,
-        scenario: &str,
+        (scenario, each): Scenario<'_>,
         offered_per_second: Option<u32>,
         callers: Option<u32>,
         took: Duration,
@@ -80,18 +95,22 @@ impl Answers {
     ) -> Measured {
         let ms = |microseconds: u64| Duration::from_micros(microseconds).as_secs_f64() * 1e3;
         let ok = self.latencies.len();
+        let transactions = ok.saturating_mul(u64::from(each));
         Measured {
             scenario: scenario.to_owned(),
             offered_per_second,
             callers,
             seconds: took.as_secs_f64(),
+            each,
             ok,
             failed: self.failed,
             not_sent,
-            per_second: rate(ok, took),
+            per_second: rate(transactions, took),
             p50_ms: ms(self.latencies.value_at_quantile(0.5)),
             p99_ms: ms(self.latencies.value_at_quantile(0.99)),
             max_ms: ms(self.latencies.max()),
+            refused_p99_ms: ms(self.refusals.value_at_quantile(0.99)),
+            processor_us: Used::now().since(&self.used, transactions),
         }
     }
 }
@@ -110,7 +129,7 @@ fn rate(count: u64, took: Duration) -> f64 {
 /// # Errors
 /// When a request's task panicked.
 pub(crate) async fn at_rate<F, O>(
-    scenario: &str,
+    scenario: Scenario<'_>,
     per_second: u32,
     lasting: Duration,
     request: F,
@@ -160,7 +179,7 @@ where
 /// # Errors
 /// When a caller's task panicked.
 pub(crate) async fn at_most<F, O>(
-    scenario: &str,
+    scenario: Scenario<'_>,
     callers: u32,
     lasting: Duration,
     request: F,
@@ -200,7 +219,7 @@ mod tests {
     async fn a_stall_is_seen_by_everybody_who_was_due_in_it() {
         let stall = Duration::from_millis(200);
         let until = Instant::now() + stall;
-        let measured = at_rate("stall", 500, Duration::from_millis(400), |_| async move {
+        let measured = at_rate(("stall", 1), 500, Duration::from_millis(400), |_| async move {
             time::sleep_until(until.into()).await;
             Ok(())
         });
@@ -222,7 +241,7 @@ mod tests {
                 Err(Code::ResourceExhausted)
             }
         };
-        let measured = at_rate("half", 1_000, Duration::from_millis(100), refuse)
+        let measured = at_rate(("half", 1), 1_000, Duration::from_millis(100), refuse)
             .await
             .unwrap();
         let refused = measured.failed.get("ResourceExhausted").copied().unwrap();

@@ -7,6 +7,7 @@
 mod ledger;
 mod load;
 mod pgbench;
+mod processors;
 mod report;
 
 use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
@@ -14,7 +15,6 @@ use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
 use anyhow::Context as _;
 use clap::Parser;
 use lp_auth::TokenSource;
-use lp_client::Channel;
 use lp_contracts::ledger::v1::ledger_service_client::LedgerServiceClient;
 use lp_stack::{
     Durability, ServerKind, Stack, StackName,
@@ -24,34 +24,40 @@ use lp_stack::{
 };
 use lp_types::time::Ambient;
 use sqlx::{Connection as _, PgConnection};
+use tonic::metadata::{Ascii, MetadataValue};
 use url::Url;
 
 use crate::{
-    ledger::Ledger,
+    ledger::{Ledger, Work},
     load::{at_most, at_rate},
     pgbench::Pgbench,
+    processors::Memory,
     report::Report,
 };
 
 /// Connections of the generator to the service.
 const CONNECTIONS: usize = 8;
 
-/// Measures svc-ledger at fixed arrival rates, and at its most.
+/// Measures svc-ledger at its most, at fixed arrival rates, and beyond its most.
 #[derive(Debug, Parser)]
 #[command(name = "bench")]
 struct Arguments {
-    /// Arrivals a second, one measurement each
-    #[arg(long, value_delimiter = ',', default_values_t = [250, 1_000, 2_000, 4_000])]
-    rates: Vec<u32>,
-    /// Callers that send as fast as they get answers, one measurement each
-    #[arg(long, value_delimiter = ',', default_values_t = [32, 256])]
-    callers: Vec<u32>,
+    /// Callers that send as fast as they get answers
+    #[arg(long, default_value_t = 256)]
+    callers: u32,
     /// Seconds of each measurement, after as much of a warm-up as a third of it
     #[arg(long, default_value_t = 15)]
     seconds: u64,
     /// Customer accounts over which requests are spread
     #[arg(long, default_value_t = 10_000)]
     accounts: u32,
+    /// Kafka is away meanwhile, as if it had processors of its own; what the relay does in the database is then left
+    /// out too
+    #[arg(long)]
+    without_kafka: bool,
+    /// Only the most, without the fixed rates
+    #[arg(long)]
+    most_only: bool,
     /// Where the result goes as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -76,12 +82,15 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Stack::wipe(target, StackName::Bench)?;
     // As in production: a commit is on the disk before it is acknowledged.
     let kinds = [ServerKind::Postgres, ServerKind::Kafka];
-    let stack = Stack::start_some(target, StackName::Bench, Durability::Full, &kinds, &Silent)?;
+    let mut stack = Stack::start_some(target, StackName::Bench, Durability::Full, &kinds, &Silent)?;
     let mut plan = Plan::apart("bench", stack.folder())?;
     plan.services.retain(|service| service.name == "ledger");
     plan.env.push(("LOG_FILTER".to_owned(), "warn".to_owned()));
     let fleet = Fleet::start(&plan, binaries, stack.folder(), stack.addresses(), &Silent)?;
 
+    if arguments.without_kafka {
+        stack.kill_server(ServerKind::Kafka)?;
+    }
     let runtime = tokio::runtime::Runtime::new()?;
     let admin: Url = stack.addresses().postgres_admin_url.parse()?;
     let report = runtime.block_on(measure(arguments, &admin, &plan))?;
@@ -95,8 +104,13 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Connections of the platform's operator, who acts for any merchant.
-fn clients(env: &[(String, String)]) -> anyhow::Result<Vec<LedgerServiceClient<Channel>>> {
+/// Connections, and the token of the platform's operator, who acts for any merchant.
+async fn clients(
+    env: &[(String, String)],
+) -> anyhow::Result<(
+    Vec<LedgerServiceClient<tonic::transport::Channel>>,
+    MetadataValue<Ascii>,
+)> {
     let value = |name: &str| {
         let found = env.iter().find(|(known, _)| known == name);
         found
@@ -108,11 +122,13 @@ fn clients(env: &[(String, String)]) -> anyhow::Result<Vec<LedgerServiceClient<C
         auth_client_id: "operator".to_owned(),
         auth_client_secret: value("CLIENT_SECRET")?.into(),
     };
-    let tokens = TokenSource::new(operator, Ambient::system())?;
-    let ledger = value("SVC_LEDGER_URL")?.parse()?;
-    (0..CONNECTIONS)
-        .map(|_| Ok(LedgerServiceClient::new(lp_client::channel(&ledger, &tokens)?)))
-        .collect()
+    let bearer = TokenSource::new(operator, Ambient::system())?.bearer().await?;
+    let ledger = tonic::transport::Endpoint::from_shared(value("SVC_LEDGER_URL")?)?.tcp_nodelay(true);
+    let mut clients = Vec::with_capacity(CONNECTIONS);
+    for _ in 0..CONNECTIONS {
+        clients.push(LedgerServiceClient::new(ledger.connect().await?));
+    }
+    Ok((clients, bearer.to_str()?.parse()?))
 }
 
 async fn measure(arguments: &Arguments, admin: &Url, plan: &Plan) -> anyhow::Result<Report> {
@@ -121,34 +137,41 @@ async fn measure(arguments: &Arguments, admin: &Url, plan: &Plan) -> anyhow::Res
     let pgbench = Pgbench::prepare(admin).await?;
     let tell = |what: &str| eprintln!("  {what}");
     tell("pgbench");
-    let before = pgbench.run(lasting)?;
+    let mut references = vec![pgbench.tpc_b(lasting)?, pgbench.one_call(lasting)?];
 
-    let clients = clients(&plan.outside_env())?;
+    let (clients, bearer) = clients(&plan.outside_env()).await?;
     tell(&format!("{} accounts are opened", arguments.accounts));
-    let spread = Ledger::open(clients.clone(), arguments.accounts).await?;
-    let hot = Ledger::open(clients, 1).await?;
+    let ledger = Ledger::open(clients, bearer, arguments.accounts).await?;
 
     let mut measured = Vec::new();
-    let scenarios = [("earn, spread", &spread), ("earn, one account", &hot)];
-    for (name, ledger) in scenarios {
-        for rate in &arguments.rates {
-            interrupt::check()?;
-            tell(&format!("{name}, {rate}/s"));
-            let earn = |number| ledger.clone().earn(number);
-            at_rate(name, *rate, warm_up, earn).await?;
-            measured.push(at_rate(name, *rate, lasting, earn).await?);
+    let at = async |work: Work, rate: u32| {
+        interrupt::check()?;
+        tell(&format!("{}, {rate}/s", work.scenario().0));
+        let request = |number| ledger.clone().request(work, number);
+        at_rate(work.scenario(), rate, warm_up, request).await?;
+        at_rate(work.scenario(), rate, lasting, request).await
+    };
+    let mut most = 0;
+    for work in Work::ALL {
+        interrupt::check()?;
+        tell(&format!("{}, {} callers", work.scenario().0, arguments.callers));
+        let ledger = ledger.clone();
+        let request = move |number| ledger.clone().request(work, number);
+        at_most(work.scenario(), arguments.callers, warm_up, request.clone()).await?;
+        let found = at_most(work.scenario(), arguments.callers, lasting, request).await?;
+        if work == Work::Spread {
+            most = whole(found.per_second);
         }
-        for callers in &arguments.callers {
-            interrupt::check()?;
-            tell(&format!("{name}, {callers} callers"));
-            let ledger = ledger.clone();
-            let earn = move |number| ledger.clone().earn(number);
-            at_most(name, *callers, warm_up, earn.clone()).await?;
-            measured.push(at_most(name, *callers, lasting, earn).await?);
+        measured.push(found);
+    }
+    if !arguments.most_only {
+        for rate in [1_000, most / 2, most.saturating_mul(2)] {
+            measured.push(at(Work::Spread, rate).await?);
         }
     }
+    let memory = Memory::most();
     tell("pgbench again");
-    let after = pgbench.run(lasting)?;
+    references.push(pgbench.tpc_b(lasting)?);
     let mut session = PgConnection::connect(admin.as_str()).await?;
     Ok(Report {
         cores: std::thread::available_parallelism()?.get(),
@@ -156,7 +179,18 @@ async fn measure(arguments: &Arguments, admin: &Url, plan: &Plan) -> anyhow::Res
             .fetch_one(&mut session)
             .await?,
         accounts: arguments.accounts,
-        pgbench: vec![before, after],
+        without_kafka: arguments.without_kafka,
+        references,
         measured,
+        memory,
     })
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rate is some thousands"
+)]
+fn whole(rate: f64) -> u32 {
+    rate as u32
 }

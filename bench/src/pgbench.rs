@@ -10,12 +10,19 @@ use url::Url;
 
 /// Accounts are 100,000 times this.
 const SCALE: u32 = 10;
-const CLIENTS: u32 = 32;
+const CLIENTS: u32 = 16;
+/// pgbench's own script.
+pub(crate) const TPC_B: &str = "TPC-B";
 const DATABASE: &str = "pgbench";
+/// Two accounts out of those of `one_call.sql`, in any order.
+const ONE_CALL: &str = "\\set payer random(1, 5000)\n\\set payee random(5001, 10000)\n\
+                        SELECT one_transfer(:payer, :payee, 1);\n";
 
 /// What pgbench reported.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Reference {
+    /// What it ran.
+    pub(crate) script: &'static str,
     /// `pgbench` with its version.
     pub(crate) program: String,
     pub(crate) clients: u32,
@@ -55,6 +62,10 @@ impl Pgbench {
         url.set_path(DATABASE);
         let scale = SCALE.to_string();
         output(Command::new(&program).args(["-i", "-q", "-s", &scale, url.as_str()]))?;
+        let mut session = PgConnection::connect(url.as_str()).await?;
+        sqlx::raw_sql(include_str!("one_call.sql"))
+            .execute(&mut session)
+            .await?;
         Ok(Self {
             program,
             version,
@@ -66,11 +77,26 @@ impl Pgbench {
     ///
     /// # Errors
     /// When pgbench fails or says what cannot be read.
-    pub(crate) fn run(&self, lasting: Duration) -> anyhow::Result<Reference> {
+    pub(crate) fn tpc_b(&self, lasting: Duration) -> anyhow::Result<Reference> {
+        self.run(TPC_B, &[], lasting)
+    }
+
+    /// Posts with one call of a function for each transaction.
+    ///
+    /// # Errors
+    /// As [`Self::tpc_b`].
+    pub(crate) fn one_call(&self, lasting: Duration) -> anyhow::Result<Reference> {
+        let script = tempfile(ONE_CALL)?;
+        let file = script.to_string_lossy().into_owned();
+        self.run("one SQL call each", &["-n", "-f", &file], lasting)
+    }
+
+    fn run(&self, script: &'static str, arguments: &[&str], lasting: Duration) -> anyhow::Result<Reference> {
         let (clients, seconds) = (CLIENTS.to_string(), lasting.as_secs().max(1).to_string());
         let said = output(
             Command::new(&self.program)
                 .args(["-M", "prepared", "-c", &clients, "-j", "2", "-T", &seconds])
+                .args(arguments)
                 .arg(self.url.as_str()),
         )?;
         let figure = |before: &str, after: &str| -> anyhow::Result<f64> {
@@ -81,12 +107,19 @@ impl Pgbench {
             Ok(figure.trim().parse()?)
         };
         Ok(Reference {
+            script,
             program: self.version.clone(),
             clients: CLIENTS,
             transactions_per_second: figure("tps = ", " (without initial")?,
             latency_average_ms: figure("latency average = ", " ms")?,
         })
     }
+}
+
+fn tempfile(text: &str) -> anyhow::Result<PathBuf> {
+    let file = std::env::temp_dir().join(format!("bench-{}.sql", std::process::id()));
+    std::fs::write(&file, text)?;
+    Ok(file)
 }
 
 /// What a command prints.

@@ -254,7 +254,7 @@ pub async fn taken_references(
 ) -> lp_pg::Result<Vec<(MerchantId, Reference)>> {
     let rows = sqlx::query!(
         r#"SELECT merchant_id, reference AS "reference!" FROM holds
-         WHERE (merchant_id, reference) IN (SELECT * FROM unnest($1::uuid[], $2::text[]))"#,
+         WHERE (merchant_id, reference) IN (SELECT * FROM unnest($1::uuid[], $2::text[])) AND reference IS NOT NULL"#,
         merchants,
         references,
     )

@@ -159,7 +159,7 @@ pub async fn taken_references(
     let references: Vec<_> = wanted.iter().map(|(_, r)| r.as_str().to_owned()).collect();
     let rows = sqlx::query!(
         r#"SELECT merchant_id, reference AS "reference!" FROM transactions
-         WHERE (merchant_id, reference) IN (SELECT * FROM unnest($1::uuid[], $2::text[]))"#,
+         WHERE (merchant_id, reference) IN (SELECT * FROM unnest($1::uuid[], $2::text[])) AND reference IS NOT NULL"#,
         &merchants,
         &references,
     )
