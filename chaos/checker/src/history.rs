@@ -4,7 +4,10 @@ use std::io::{BufRead, Write};
 
 use serde::{Deserialize, Serialize};
 
-use crate::trade::{Card, Done, Drain, Figures, Look, Programme, Purchase, Trade};
+use crate::{
+    command::{ClockBound, Command, Held, Hold, State},
+    trade::{Card, Done, Drain, Figures, Look, Programme, Purchase, Trade},
+};
 
 /// Everything that was seen of one run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,6 +38,10 @@ pub struct History {
     pub figures: Vec<Figures>,
     /// The replicas that were asked to end.
     pub drains: Vec<Drain>,
+    /// At the end: every hold.
+    pub holds: Vec<Hold>,
+    /// How far the services' clocks may have been off.
+    pub clock: ClockBound,
 }
 
 /// One line of a history file.
@@ -44,7 +51,7 @@ pub enum Record {
     /// An account that traffic may touch.
     Account(Account),
     /// A call.
-    Operation(Operation),
+    Operation(Box<Operation>),
     /// A transaction as the list shows it at the end.
     Transaction(Transaction),
     /// An entry as the account's list shows it at the end.
@@ -67,6 +74,10 @@ pub enum Record {
     Figures(Figures),
     /// A replica that was asked to end.
     Drain(Drain),
+    /// A hold at the end.
+    Hold(Hold),
+    /// How far the services' clocks may have been off.
+    Clock(ClockBound),
 }
 
 /// A side of the books.
@@ -161,6 +172,8 @@ pub enum Request {
     Trade(Trade),
     /// To look at a card.
     Look(Look),
+    /// To hold, capture, reverse, freeze.
+    Command(Command),
 }
 
 /// What a transaction is.
@@ -173,6 +186,10 @@ pub enum Kind {
     Earn,
     /// Points taken from a customer (`Burn`).
     Burn,
+    /// What a hold had reserved (`CaptureHold`).
+    Capture,
+    /// What undoes a transaction, or a part of it (`ReverseTransaction`).
+    Reversal,
 }
 
 /// A transaction that somebody wants, with the entries that the contract promises for it.
@@ -184,6 +201,9 @@ pub struct Post {
     pub reference: String,
     /// Its entries, by line.
     pub lines: Vec<Line>,
+    /// The holds that end with it.
+    #[serde(default)]
+    pub releases: Vec<String>,
 }
 
 /// An entry as it was asked for.
@@ -195,6 +215,9 @@ pub struct Line {
     pub side: Side,
     /// The amount, minor units.
     pub amount: i64,
+    /// The hold that it draws on.
+    #[serde(default)]
+    pub hold: Option<String>,
 }
 
 /// A balance that somebody wants to see.
@@ -228,6 +251,18 @@ pub enum Outcome {
         transaction: Transaction,
         /// The accounts after it, as far as the rpc tells them.
         balances: Vec<Balance>,
+        /// The holds that it drew on or ended, after it.
+        #[serde(default)]
+        holds: Vec<Hold>,
+    },
+    /// A hold was placed or ended.
+    Held(Held),
+    /// The account is in this state.
+    State {
+        /// Which.
+        account: String,
+        /// In which.
+        state: State,
     },
     /// A balance.
     Balance(Balance),
@@ -250,6 +285,9 @@ pub struct Balance {
     pub balance: i64,
     /// 0 before the first entry.
     pub sequence: i64,
+    /// What may be spent: the balance less what holds reserve; absent where the rpc does not tell it.
+    #[serde(default)]
+    pub available: Option<i64>,
 }
 
 /// A posted transaction.
@@ -267,6 +305,9 @@ pub struct Transaction {
     pub entries: Vec<Entry>,
     /// The day in the merchant's time zone on which it was posted, `YYYY-MM-DD`.
     pub day: String,
+    /// The transaction that it undoes.
+    #[serde(default)]
+    pub reverses: Option<String>,
 }
 
 /// A posted entry.
@@ -284,6 +325,12 @@ pub struct Entry {
     pub sequence: i64,
     /// What the account holds after it, on its normal side.
     pub balance_after: i64,
+    /// The hold that it drew on.
+    #[serde(default)]
+    pub hold: Option<String>,
+    /// The line of the reversed transaction that it undoes, from 1; 0 where it undoes none.
+    #[serde(default)]
+    pub reverses_line: i32,
 }
 
 /// A message to a customer, as svc-notification tells it.
@@ -317,11 +364,13 @@ impl Transaction {
             account: entry.account.clone(),
             side: entry.side,
             amount: entry.amount,
+            hold: entry.hold.clone(),
         };
         Post {
             kind: self.kind,
             reference: self.reference.clone(),
             lines: self.entries.iter().map(line).collect(),
+            releases: Vec::new(),
         }
     }
 }
@@ -332,13 +381,21 @@ impl Outcome {
         match self {
             Self::Posted { transaction, .. } => Some(&transaction.id),
             Self::Done(done) => done.transaction(),
-            Self::Balance(_) | Self::Card(_) | Self::Refused(_) | Self::Unknown(_) => None,
+            Self::Balance(_)
+            | Self::Card(_)
+            | Self::Held(_)
+            | Self::State { .. }
+            | Self::Refused(_)
+            | Self::Unknown(_) => None,
         }
     }
 
     /// Whether it acknowledges a write.
     pub(crate) fn is_acknowledged(&self) -> bool {
-        matches!(self, Self::Posted { .. } | Self::Done(_))
+        matches!(
+            self,
+            Self::Posted { .. } | Self::Done(_) | Self::Held(_) | Self::State { .. }
+        )
     }
 }
 
@@ -363,7 +420,7 @@ impl History {
     pub fn push(&mut self, record: Record) {
         match record {
             Record::Account(one) => self.accounts.push(one),
-            Record::Operation(one) => self.operations.push(one),
+            Record::Operation(one) => self.operations.push(*one),
             Record::Transaction(one) => self.transactions.push(one),
             Record::Entry(one) => self.entries.push(one),
             Record::LedgerBalance(one) => self.ledger_balances.push(one),
@@ -375,6 +432,8 @@ impl History {
             Record::Purchase(one) => self.purchases.push(one),
             Record::Figures(one) => self.figures.push(one),
             Record::Drain(one) => self.drains.push(one),
+            Record::Hold(one) => self.holds.push(one),
+            Record::Clock(bound) => self.clock = bound,
         }
     }
 
@@ -382,7 +441,12 @@ impl History {
     pub fn records(&self) -> impl Iterator<Item = Record> + '_ {
         let accounts = self.accounts.iter().cloned().map(Record::Account);
         accounts
-            .chain(self.operations.iter().cloned().map(Record::Operation))
+            .chain(
+                self.operations
+                    .iter()
+                    .cloned()
+                    .map(|one| Record::Operation(Box::new(one))),
+            )
             .chain(self.transactions.iter().cloned().map(Record::Transaction))
             .chain(self.entries.iter().cloned().map(Record::Entry))
             .chain(self.ledger_balances.iter().cloned().map(Record::LedgerBalance))
@@ -394,6 +458,8 @@ impl History {
             .chain(self.purchases.iter().cloned().map(Record::Purchase))
             .chain(self.figures.iter().cloned().map(Record::Figures))
             .chain(self.drains.iter().cloned().map(Record::Drain))
+            .chain(self.holds.iter().cloned().map(Record::Hold))
+            .chain([Record::Clock(self.clock)])
     }
 
     /// Reads JSON lines.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
+    command::{Command, Held, State},
     history::{Account, Entry, History, Kind, Operation, Outcome, Post, Request, Role, Transaction},
     trade::{Card, Trade},
     wanted,
@@ -19,6 +20,9 @@ pub(crate) enum Rpc {
     Sale,
     Redemption,
     Purchase,
+    Place,
+    Void,
+    SetState(State),
 }
 
 impl Rpc {
@@ -30,6 +34,11 @@ impl Rpc {
             Request::Trade(Trade::Sale { .. }) => Self::Sale,
             Request::Trade(Trade::Redemption { .. }) => Self::Redemption,
             Request::Trade(Trade::Purchase { .. }) => Self::Purchase,
+            Request::Command(Command::Capture { .. }) => Self::Post(Kind::Capture),
+            Request::Command(Command::Reverse { .. }) => Self::Post(Kind::Reversal),
+            Request::Command(Command::Place { .. }) => Self::Place,
+            Request::Command(Command::Void { .. }) => Self::Void,
+            Request::Command(Command::SetState { state, .. }) => Self::SetState(*state),
             Request::Read(_) | Request::Look(_) => return None,
         })
     }
@@ -45,7 +54,8 @@ pub(crate) struct Intent<'a> {
     pub(crate) key: &'a str,
     pub(crate) rpc: Rpc,
     pub(crate) request: &'a Request,
-    /// The transaction that the contract promises for it; without lines where it promises none.
+    /// The transaction that the contract promises for it; without lines where it promises none, or its lines depend
+    /// on what stands.
     pub(crate) post: Post,
     pub(crate) calls: Vec<&'a Operation>,
 }
@@ -57,6 +67,19 @@ impl<'a> Intent<'a> {
             .iter()
             .filter_map(|call| call.outcome.transaction())
             .collect()
+    }
+
+    /// What it placed or ended, as its answer had it.
+    pub(crate) fn held(&self) -> Option<&'a Held> {
+        self.calls.iter().find_map(|call| match &call.outcome {
+            Outcome::Held(held) => Some(held),
+            _ => None,
+        })
+    }
+
+    /// Whether it was answered with a yes.
+    pub(crate) fn is_done(&self) -> bool {
+        self.calls.iter().any(|call| call.outcome.is_acknowledged())
     }
 
     /// The reasons it was refused with, the reuse of its key aside.
@@ -121,6 +144,35 @@ pub(crate) struct Step<'a> {
     pub(crate) calls: Vec<u64>,
 }
 
+/// What a transaction may be the effect of.
+#[derive(Debug)]
+struct Cause<'a> {
+    span: Span,
+    calls: Vec<u64>,
+    requests: Vec<&'a Request>,
+}
+
+/// What a request asks for, as far as the transaction that it causes shows it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Content {
+    /// These entries.
+    Lines(Post),
+    /// What this hold reserves.
+    Capture { hold: String, reference: String },
+    /// What undoes this transaction.
+    Reversal { of: String, reference: String },
+}
+
+impl Content {
+    /// The merchant's own name for it; may be empty.
+    pub(crate) fn reference(&self) -> &str {
+        match self {
+            Self::Lines(post) => &post.reference,
+            Self::Capture { reference, .. } | Self::Reversal { reference, .. } => reference,
+        }
+    }
+}
+
 /// Took effect after `start` and before `end`, as far as anybody saw.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Span {
@@ -142,6 +194,7 @@ pub(crate) struct Index<'a> {
     pub(crate) transactions: BTreeMap<&'a str, &'a Transaction>,
     /// The entries of each account, by sequence.
     pub(crate) steps: BTreeMap<&'a str, Vec<Step<'a>>>,
+    causes: BTreeMap<&'a str, Vec<&'a Request>>,
     /// What was known of each account when: time, sequence; both rise.
     known: BTreeMap<&'a str, Vec<(u64, i64)>>,
 }
@@ -168,10 +221,16 @@ impl<'a> Index<'a> {
                 .map(|one| (one.id.as_str(), one))
                 .collect(),
             steps: BTreeMap::new(),
+            causes: BTreeMap::new(),
             known: BTreeMap::new(),
         };
         index.keys = index.all_keys();
-        index.steps = index.all_steps();
+        let spans = index.spans();
+        index.causes = spans
+            .iter()
+            .map(|(transaction, cause)| (*transaction, cause.requests.clone()))
+            .collect();
+        index.steps = index.all_steps(&spans);
         index.known = index.all_known();
         index
     }
@@ -194,21 +253,49 @@ impl<'a> Index<'a> {
         self.accounts.get(account).map(|account| account.role)
     }
 
-    /// The intents that may have posted a transaction, by what they asked for as [`Index::matched`] has it.
-    pub(crate) fn by_content(&self) -> BTreeMap<(&'a str, Post), Vec<&Intent<'a>>> {
+    /// The intents that may have posted a transaction, by what they asked for.
+    pub(crate) fn by_content(&self) -> BTreeMap<(&'a str, Content), Vec<&Intent<'a>>> {
         let mut by_content: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for intent in self.intents().filter(|intent| !intent.post.lines.is_empty()) {
+        for intent in self.intents() {
+            let content = match intent.request {
+                Request::Command(Command::Capture { hold, reference, .. }) => Content::Capture {
+                    hold: hold.clone(),
+                    reference: reference.clone(),
+                },
+                Request::Command(Command::Reverse {
+                    transaction,
+                    reference,
+                    ..
+                }) => Content::Reversal {
+                    of: transaction.clone(),
+                    reference: reference.clone(),
+                },
+                _ if intent.post.lines.is_empty() => continue,
+                _ => Content::Lines(self.matched(intent.post.clone())),
+            };
             by_content
-                .entry((intent.merchant, self.matched(intent.post.clone())))
+                .entry((intent.merchant, content))
                 .or_default()
                 .push(intent);
         }
         by_content
     }
 
-    /// What two transactions have in common that the same request may have caused. Of a trade, the contract says
-    /// neither the reference nor the order of the entries.
-    pub(crate) fn matched(&self, post: Post) -> Post {
+    /// What the request that caused a transaction must have asked for.
+    pub(crate) fn content(&self, transaction: &Transaction) -> Content {
+        let reference = transaction.reference.clone();
+        let hold = transaction.entries.first().and_then(|entry| entry.hold.clone());
+        match (transaction.kind, hold, transaction.reverses.clone()) {
+            (Kind::Capture, Some(hold), _) => Content::Capture { hold, reference },
+            (Kind::Reversal, _, Some(of)) => Content::Reversal { of, reference },
+            _ => Content::Lines(self.matched(transaction.content())),
+        }
+    }
+
+    /// What two transactions have in common that the same request may have caused. Which holds end with it does not
+    /// show in it; of a trade, the contract says neither the reference nor the order of the entries.
+    fn matched(&self, mut post: Post) -> Post {
+        post.releases.clear();
         let trades = post.lines.iter().any(|line| {
             let role = self.role(&line.account);
             role.is_some_and(|role| {
@@ -218,14 +305,22 @@ impl<'a> Index<'a> {
                 )
             })
         });
-        if !trades {
+        // Without programmes there is nobody but the clients themselves who asks the ledger.
+        if !trades || self.history.programmes.is_empty() {
             return post;
         }
         Post {
             kind: post.kind,
             reference: String::new(),
             lines: wanted::sums(&post.lines),
+            releases: Vec::new(),
         }
+    }
+
+    /// The requests that a transaction may be the effect of: the one that was answered with it, or else those that were
+    /// not answered.
+    pub(crate) fn causes(&self, transaction: &str) -> &[&'a Request] {
+        self.causes.get(transaction).map_or(&[], Vec::as_slice)
     }
 
     /// Whether an intent may have taken effect although nobody was told.
@@ -269,15 +364,14 @@ impl<'a> Index<'a> {
         steps.get(at).map(|step| step.entry.balance_after)
     }
 
-    fn all_steps(&self) -> BTreeMap<&'a str, Vec<Step<'a>>> {
-        let spans = self.spans();
+    fn all_steps(&self, spans: &BTreeMap<&'a str, Cause<'a>>) -> BTreeMap<&'a str, Vec<Step<'a>>> {
         let mut steps: BTreeMap<&str, Vec<Step<'a>>> = BTreeMap::new();
         for entry in &self.history.entries {
             // Of what nobody asked for, the time is unknown too.
-            let (span, calls) = spans
-                .get(entry.transaction.as_str())
-                .cloned()
-                .unwrap_or((Span { start: 0, end: None }, Vec::new()));
+            let (span, calls) = spans.get(entry.transaction.as_str()).map_or_else(
+                || (Span { start: 0, end: None }, Vec::new()),
+                |cause| (cause.span, cause.calls.clone()),
+            );
             steps
                 .entry(&entry.account)
                 .or_default()
@@ -289,28 +383,27 @@ impl<'a> Index<'a> {
         steps
     }
 
-    fn spans(&self) -> BTreeMap<&'a str, (Span, Vec<u64>)> {
-        let mut spans = BTreeMap::new();
+    fn spans(&self) -> BTreeMap<&'a str, Cause<'a>> {
+        let mut spans: BTreeMap<&str, Cause<'a>> = BTreeMap::new();
         for intent in self.intents() {
             for call in &intent.calls {
                 let Some(transaction) = call.outcome.transaction() else {
                     continue;
                 };
-                let (span, _) = spans.entry(transaction).or_insert_with(|| {
-                    (
-                        Span {
-                            start: intent.start(),
-                            end: None,
-                        },
-                        intent.ids(),
-                    )
+                let cause = spans.entry(transaction).or_insert_with(|| Cause {
+                    span: Span {
+                        start: intent.start(),
+                        end: None,
+                    },
+                    calls: intent.ids(),
+                    requests: vec![intent.request],
                 });
-                span.end = Some(span.end.map_or(call.end, |end| end.min(call.end)));
+                cause.span.end = Some(cause.span.end.map_or(call.end, |end| end.min(call.end)));
             }
         }
         let by_content = self.by_content();
         for transaction in &self.history.transactions {
-            let content = self.matched(transaction.content());
+            let content = self.content(transaction);
             let candidates = by_content.get(&(transaction.merchant.as_str(), content));
             let open: Vec<_> = candidates
                 .into_iter()
@@ -319,10 +412,11 @@ impl<'a> Index<'a> {
                 .collect();
             // Any of them may be the one.
             if let Some(start) = open.iter().map(|intent| intent.start()).min() {
-                let calls = open.iter().flat_map(|intent| intent.ids()).collect();
-                spans
-                    .entry(transaction.id.as_str())
-                    .or_insert((Span { start, end: None }, calls));
+                spans.entry(transaction.id.as_str()).or_insert_with(|| Cause {
+                    span: Span { start, end: None },
+                    calls: open.iter().flat_map(|intent| intent.ids()).collect(),
+                    requests: open.iter().map(|intent| intent.request).collect(),
+                });
             }
         }
         spans
@@ -338,7 +432,12 @@ impl<'a> Index<'a> {
         }
         // What one client has read, all others must be able to read after it.
         for call in &self.history.operations {
-            if let Outcome::Balance(seen) = &call.outcome {
+            let seen = match &call.outcome {
+                Outcome::Balance(seen) => Some(seen),
+                Outcome::Held(held) => Some(&held.balance),
+                _ => None,
+            };
+            if let Some(seen) = seen {
                 known
                     .entry(&seen.account)
                     .or_default()

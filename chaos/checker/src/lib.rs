@@ -15,13 +15,16 @@
 //! - each rule rejects a history that breaks it and no other, and names it: `forged`;
 //! - a history is read as it was written: `format`.
 
+mod command;
 mod history;
 mod index;
+mod reserved;
 mod rules;
 mod trade;
 mod verdict;
 mod wanted;
 
+pub use command::{ClockBound, Command, Held, Hold, HoldState, Part, Shortfall, State};
 pub use history::{
     Account, Balance, Entry, FormatError, History, Kind, Line, Mail, Notification, Operation, Outcome, Post,
     Read, Record, Request, Role, Side, Source, Transaction,
@@ -40,10 +43,11 @@ pub fn is_told(accounts: &[Account], transaction: &Transaction) -> bool {
 /// Every promise that this history shows broken, by rule.
 pub fn check(history: &History) -> Vec<Violation> {
     let index = index::Index::new(history);
+    let reserved = reserved::Reserved::new(&index);
     let mut report = verdict::Report::default();
     rules::books::check(&index, &mut report);
     rules::writes::check(&index, &mut report);
-    rules::refusals::check(&index, &mut report);
+    rules::refusals::check(&index, &reserved, &mut report);
     rules::order::check(&index, &mut report);
     rules::reads::check(&index, &mut report);
     rules::effects::check(&index, &mut report);
@@ -51,5 +55,8 @@ pub fn check(history: &History) -> Vec<Violation> {
     rules::cards::check(&index, &mut report);
     rules::figures::check(&index, &mut report);
     rules::drains::check(&index, &mut report);
+    rules::holds::check(&index, &reserved, &mut report);
+    rules::reversals::check(&index, &mut report);
+    rules::states::check(&index, &mut report);
     report.finish()
 }

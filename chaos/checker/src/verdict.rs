@@ -96,6 +96,22 @@ rules! {
     DailyFigures = "daily-figures";
     /// A replica that is asked to end ends with 0, and no client that tries again after UNAVAILABLE notices.
     Drain = "drain";
+    /// What was captured of a hold is what its entries say, of its own account, and never more than it reserved.
+    HoldCaptures = "hold-captures";
+    /// What a hold reserves is spent by nobody else.
+    HoldRoom = "hold-room";
+    /// A hold ends once, and nothing is drawn on it afterwards.
+    HoldEnd = "hold-end";
+    /// A hold expires when its time is over: not before, and nothing is drawn on it much later.
+    HoldTime = "hold-time";
+    /// What is told to be available is the balance less what holds reserved at that moment.
+    Available = "available";
+    /// Reversals undo what was asked, and never more of a line than it moved.
+    ReversalTotal = "reversal-total";
+    /// What a reversal gives back goes to where it came from; nothing reverses a reversal.
+    ReversalOrigin = "reversal-origin";
+    /// Nothing moves on an account that is frozen or closed, and nothing is reserved there.
+    AccountState = "account-state";
     /// Nothing is answered INTERNAL.
     Fault = "fault";
 }

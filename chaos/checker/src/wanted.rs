@@ -13,12 +13,21 @@ pub(crate) fn post(index: &Index<'_>, merchant: &str, request: &Request) -> Post
     let lines = match request {
         Request::Post(post) => return post.clone(),
         Request::Trade(trade) => sums(&lines(index, merchant, trade)),
+        Request::Command(command) => {
+            return Post {
+                kind: command.kind().unwrap_or(Kind::General),
+                reference: command.reference().to_owned(),
+                lines: Vec::new(),
+                releases: Vec::new(),
+            };
+        }
         Request::Read(_) | Request::Look(_) => Vec::new(),
     };
     Post {
         kind: Kind::General,
         reference: String::new(),
         lines,
+        releases: Vec::new(),
     }
 }
 
@@ -33,6 +42,7 @@ pub(crate) fn sums(lines: &[Line]) -> Vec<Line> {
         account: account.to_owned(),
         side,
         amount,
+        hold: None,
     };
     sums.into_iter().map(line).collect()
 }
@@ -83,6 +93,7 @@ fn lines(index: &Index<'_>, merchant: &str, trade: &Trade) -> Vec<Line> {
         account: account.to_owned(),
         side,
         amount,
+        hold: None,
     };
     let own = |role| index.account_for(merchant, role);
     let mut lines = match trade {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::holds::overdraws;
 use crate::{
     history::{Account, Entry, Side, Transaction},
     index::Index,
@@ -117,7 +118,11 @@ fn limits(index: &Index<'_>, account: &Account, report: &mut Report) {
             continue;
         }
         let after = step.entry.balance_after;
-        if account.min.is_some_and(|min| after < min) || account.max.is_some_and(|max| after > max) {
+        // A reversal may take back what was spent, and a hold has its own room: of those who come later, each may
+        // only raise the balance.
+        let exempt = step.entry.side == account.normal || step.entry.hold.is_some() || overdraws(index, step);
+        if account.min.is_some_and(|min| after < min && !exempt) || account.max.is_some_and(|max| after > max)
+        {
             let bound = |limit: Option<i64>| limit.map_or("any".to_owned(), |limit| limit.to_string());
             report.add(
                 Rule::Limits,

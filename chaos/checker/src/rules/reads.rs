@@ -12,6 +12,27 @@ pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
             read_holds(index, call, read, seen, report);
         }
     }
+    for intent in index.intents() {
+        if let (Some(held), Some(end)) = (intent.held(), intent.end()) {
+            let call = Operation {
+                id: intent.ids().first().copied().unwrap_or_default(),
+                process: 0,
+                start: intent.start(),
+                end,
+                merchant: intent.merchant.to_owned(),
+                key: String::new(),
+                request: intent.request.clone(),
+                outcome: Outcome::Balance(held.balance.clone()),
+                given_up: None,
+            };
+            let read = Read {
+                account: held.balance.account.clone(),
+                from: Source::Ledger,
+                token: None,
+            };
+            read_holds(index, &call, &read, &held.balance, report);
+        }
+    }
 }
 
 fn read_holds(index: &Index<'_>, call: &Operation, read: &Read, seen: &Balance, report: &mut Report) {

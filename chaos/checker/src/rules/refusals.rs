@@ -2,20 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use super::{books::signed, writes::accounts_of};
+use super::{books::signed, commands, writes::accounts_of};
 use crate::{
     history::{Operation, Outcome, Post, Request},
     index::{Index, Intent, Rpc},
+    reserved::Reserved,
     trade::{Key, Look, TenderKind, Trade},
     verdict::{Report, Rule},
     wanted,
 };
 
-pub(crate) fn check(index: &Index<'_>, report: &mut Report) {
+pub(crate) fn check(index: &Index<'_>, reserved: &Reserved<'_>, report: &mut Report) {
     for intent in index.intents() {
         // An intent that was posted as well breaks another promise.
         if let (true, Some(reason)) = (intent.posted().is_empty(), intent.refusals().first())
-            && !has_reason(index, intent, reason)
+            && !has_reason(index, reserved, intent, reason)
+            && !commands::has_reason(index, reserved, intent, reason)
         {
             report.add(
                 Rule::Refusal,
@@ -62,14 +64,22 @@ fn owns(index: &Index<'_>, merchant: &str, account: &str) -> bool {
         .is_some_and(|account| account.merchant == merchant)
 }
 
-fn has_reason(index: &Index<'_>, intent: &Intent<'_>, reason: &str) -> bool {
+fn has_reason(index: &Index<'_>, reserved: &Reserved<'_>, intent: &Intent<'_>, reason: &str) -> bool {
     let below = |account: &crate::Account, after| account.min.is_some_and(|min| after < min);
     let above = |account: &crate::Account, after| account.max.is_some_and(|max| after > max);
     match reason {
-        "INSUFFICIENT_FUNDS" => passes_a_limit(index, intent, &changes(index, &intent.post), below),
+        "INSUFFICIENT_FUNDS" => {
+            passes_a_limit(index, Some(reserved), intent, &lowest(index, &intent.post), below)
+        }
         // What a purchase earns does not pay for it.
-        "TENDER_REFUSED" => passes_a_limit(index, intent, &takings(index, &intent.post), below),
-        "BALANCE_LIMIT_EXCEEDED" => passes_a_limit(index, intent, &changes(index, &intent.post), above),
+        "TENDER_REFUSED" => passes_a_limit(
+            index,
+            Some(reserved),
+            intent,
+            &takings(index, &intent.post),
+            below,
+        ),
+        "BALANCE_LIMIT_EXCEEDED" => passes_a_limit(index, None, intent, &highest(index, &intent.post), above),
         "UNKNOWN_ACCOUNT" => intent
             .post
             .lines
@@ -157,9 +167,11 @@ fn look_has_reason(index: &Index<'_>, call: &Operation, look: &Look, reason: &st
     }
 }
 
-/// Whether, at some state that one of its accounts may have been in, the request would have left a limit.
-fn passes_a_limit(
+/// Whether, at some state that one of its accounts may have been in, the request would have left a limit. Where
+/// `reserved` is given, what holds keep is not there to be taken.
+pub(super) fn passes_a_limit(
     index: &Index<'_>,
+    reserved: Option<&Reserved<'_>>,
     intent: &Intent<'_>,
     changes: &BTreeMap<&str, i64>,
     beyond: impl Fn(&crate::Account, i64) -> bool,
@@ -171,22 +183,44 @@ fn passes_a_limit(
         };
         let (least, most) = index.window(id, intent.start(), end);
         (least..=most).any(|sequence| {
+            let span = (intent.start(), end);
+            let kept = reserved.map_or(0, |reserved| reserved.most_after(id, sequence, span));
             let before = index.balance_at(id, sequence);
-            before.is_some_and(|before| beyond(account, before.saturating_add(*change)))
+            before.is_some_and(|before| beyond(account, before.saturating_sub(kept).saturating_add(*change)))
         })
     })
 }
 
-/// By how much a request changes each account.
-fn changes<'a>(index: &Index<'_>, post: &'a Post) -> BTreeMap<&'a str, i64> {
-    let mut changes: BTreeMap<&str, i64> = BTreeMap::new();
+/// How far a request lowers each account at most on its way: limits hold after each entry.
+fn lowest<'a>(index: &Index<'_>, post: &'a Post) -> BTreeMap<&'a str, i64> {
+    on_the_way(index, post, i64::min)
+}
+
+/// How far it raises each account at most on its way.
+fn highest<'a>(index: &Index<'_>, post: &'a Post) -> BTreeMap<&'a str, i64> {
+    on_the_way(index, post, i64::max)
+}
+
+fn on_the_way<'a>(index: &Index<'_>, post: &'a Post, worse: fn(i64, i64) -> i64) -> BTreeMap<&'a str, i64> {
+    let mut changes: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
     for line in &post.lines {
         if let Some(account) = index.accounts.get(line.account.as_str()) {
-            let change = changes.entry(&line.account).or_default();
-            *change = change.saturating_add(signed(account.normal, line.side, line.amount));
+            let change = signed(account.normal, line.side, line.amount);
+            // What a hold keeps is there for who draws on it.
+            let change = if line.hold.is_some() {
+                change.max(0)
+            } else {
+                change
+            };
+            let (now, extreme) = changes.entry(&line.account).or_insert((0, 0));
+            *now = now.saturating_add(change);
+            *extreme = worse(*extreme, *now);
         }
     }
     changes
+        .into_iter()
+        .map(|(account, (_, extreme))| (account, extreme))
+        .collect()
 }
 
 /// How much a request takes from each account, whatever it gives back.

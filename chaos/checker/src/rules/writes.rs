@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    history::{Operation, Outcome, Post, Transaction},
-    index::{Index, Intent},
+    history::{Operation, Outcome, Post, Request, Transaction},
+    index::{Content, Index, Intent},
     verdict::{Report, Rule},
 };
 
@@ -94,6 +94,8 @@ fn told(outcome: &Outcome) -> String {
         Outcome::Done(done) => format!("{done:?}"),
         Outcome::Balance(balance) => format!("balance {}", balance.balance),
         Outcome::Card(card) => format!("card {}", card.id),
+        Outcome::Held(held) => format!("hold {}", held.hold.id),
+        Outcome::State { account, state } => format!("{account} is {state:?}"),
         Outcome::Refused(reason) | Outcome::Unknown(reason) => reason.clone(),
     }
 }
@@ -137,13 +139,14 @@ fn as_acknowledged(intent: &Intent<'_>, call: &Operation, found: &Transaction, r
     let Outcome::Posted {
         transaction,
         balances,
+        ..
     } = &call.outcome
     else {
         return;
     };
     let (rule, text) = if found != transaction || !balances_hold(transaction, balances) {
         (Rule::ChangedWrite, "does not stand as it was acknowledged")
-    } else if found.content() != intent.post || found.merchant != intent.merchant {
+    } else if !is_asked(intent, found) || found.merchant != intent.merchant {
         (Rule::PartialWrite, "is not what was asked for")
     } else {
         return;
@@ -154,6 +157,18 @@ fn as_acknowledged(intent: &Intent<'_>, call: &Operation, found: &Transaction, r
         [call.id],
         accounts_of(&intent.post),
     );
+}
+
+/// Whether a transaction is what an intent asked for. What captures and reversals must be is judged elsewhere.
+fn is_asked(intent: &Intent<'_>, found: &Transaction) -> bool {
+    if let Request::Command(command) = intent.request {
+        return Some(found.kind) == command.kind() && found.reference == command.reference();
+    }
+    let asked = Post {
+        releases: Vec::new(),
+        ..intent.post.clone()
+    };
+    found.content() == asked
 }
 
 /// Whether the balances of an answer are those after the last entries of their accounts.
@@ -169,10 +184,10 @@ fn balances_hold(transaction: &Transaction, balances: &[crate::Balance]) -> bool
 
 /// Each other transaction is the effect of one unanswered call.
 fn unacknowledged(index: &Index<'_>, acknowledged: &BTreeSet<&str>, report: &mut Report) {
-    let mut unexplained: BTreeMap<(&str, Post), Vec<&str>> = BTreeMap::new();
+    let mut unexplained: BTreeMap<(&str, Content), Vec<&str>> = BTreeMap::new();
     for transaction in index.transactions.values() {
         if !acknowledged.contains(transaction.id.as_str()) {
-            let content = index.matched(transaction.content());
+            let content = index.content(transaction);
             unexplained
                 .entry((&transaction.merchant, content))
                 .or_default()
@@ -180,16 +195,16 @@ fn unacknowledged(index: &Index<'_>, acknowledged: &BTreeSet<&str>, report: &mut
         }
     }
     let by_content = index.by_content();
-    for ((merchant, post), ids) in unexplained {
-        let asked = (merchant, post);
+    for ((merchant, content), ids) in unexplained {
+        let asked = (merchant, content);
         let askers = by_content.get(&asked).map_or(&[][..], Vec::as_slice);
-        let post = &asked.1;
+        let reference = asked.1.reference();
         if askers.iter().filter(|intent| index.is_open(intent)).count() >= ids.len() {
             continue;
         }
         let same_name = |intent: &&Intent<'_>| {
-            !post.reference.is_empty()
-                && (intent.merchant, &intent.post.reference) == (merchant, &post.reference)
+            !reference.is_empty()
+                && (intent.merchant, intent.post.reference.as_str()) == (merchant, reference)
         };
         let (rule, what, calls): (_, _, Vec<u64>) = if askers
             .iter()
@@ -216,7 +231,10 @@ fn unacknowledged(index: &Index<'_>, acknowledged: &BTreeSet<&str>, report: &mut
             rule,
             format!("the ledger has {}, {what}", ids.join(", ")),
             calls,
-            accounts_of(post),
+            match &asked.1 {
+                Content::Lines(post) => accounts(&post.lines).collect(),
+                Content::Capture { .. } | Content::Reversal { .. } => Vec::new(),
+            },
         );
     }
 }

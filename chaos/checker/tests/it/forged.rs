@@ -6,6 +6,7 @@ use history_checker::{
     Balance, Entry, History, Kind, Line, Outcome, Post, Read, Request, Rule, Side, Source, Violation, check,
 };
 
+use crate::forged_holds as holds;
 use crate::forged_trades as trades;
 use crate::forged_views as views;
 use crate::reference::{CAPPED, CUSTOMERS, Fleet, SHOP, burn, earn, transfer};
@@ -24,7 +25,7 @@ pub(crate) fn base() -> Fleet {
 }
 
 /// Changes every copy of the entries that `chosen` says, in answers and lists.
-fn alter(history: &mut History, chosen: impl Fn(&Entry) -> bool, change: impl Fn(&mut Entry)) {
+pub(crate) fn alter(history: &mut History, chosen: impl Fn(&Entry) -> bool, change: impl Fn(&mut Entry)) {
     let answered = history
         .operations
         .iter_mut()
@@ -43,22 +44,21 @@ fn alter(history: &mut History, chosen: impl Fn(&Entry) -> bool, change: impl Fn
         if let Outcome::Posted {
             transaction,
             balances,
+            ..
         } = &mut call.outcome
         {
             for balance in balances {
-                let last = transaction
-                    .entries
-                    .iter()
-                    .rfind(|e| e.account == balance.account)
-                    .unwrap();
-                (balance.sequence, balance.balance) = (last.sequence, last.balance_after);
+                let mut entries = transaction.entries.iter();
+                if let Some(last) = entries.rfind(|e| e.account == balance.account) {
+                    (balance.sequence, balance.balance) = (last.sequence, last.balance_after);
+                }
             }
         }
     }
 }
 
 /// Makes the balances at the end those of the last entries.
-fn settle(history: &mut History) {
+pub(crate) fn settle(history: &mut History) {
     for balance in history
         .ledger_balances
         .iter_mut()
@@ -97,11 +97,13 @@ fn two_unbalanced_transactions() -> History {
         account: account.to_owned(),
         side,
         amount,
+        hold: None,
     };
     let uneven = |name: &str, debit, credit| Post {
         kind: Kind::General,
         reference: name.to_owned(),
         lines: vec![line(ADA, Side::Debit, debit), line(BOB, Side::Credit, credit)],
+        releases: Vec::new(),
     };
     let mut fleet = base();
     fleet.post("k4", &uneven("four", 1, 2));
@@ -394,6 +396,32 @@ const FORGERIES: &[Forgery] = &[
         Rule::Drain,
         trades::a_call_that_was_given_up_while_a_replica_ended,
     ),
+    (Rule::HoldCaptures, holds::more_captured_than_was_held),
+    (Rule::HoldCaptures, holds::a_capture_that_the_hold_does_not_show),
+    (Rule::HoldCaptures, holds::a_capture_of_another_account_s_hold),
+    (Rule::HoldRoom, holds::held_value_that_was_burnt),
+    (Rule::HoldRoom, holds::held_value_that_was_held_again),
+    (Rule::HoldEnd, holds::a_capture_after_the_end),
+    (Rule::HoldEnd, holds::a_capture_after_the_last_one),
+    (Rule::HoldEnd, holds::a_hold_that_was_voided_twice),
+    (Rule::HoldTime, holds::a_hold_that_expired_too_soon),
+    (Rule::HoldTime, holds::a_capture_long_after_the_time),
+    (Rule::Available, holds::more_available_than_there_was),
+    (Rule::Available, holds::an_end_that_gave_nothing_back),
+    (Rule::LostWrite, holds::a_hold_that_is_gone),
+    (Rule::ReversalTotal, holds::more_undone_than_was_done),
+    (Rule::ReversalTotal, holds::a_reversal_of_another_part),
+    (Rule::ReversalTotal, holds::a_reversal_that_left_something),
+    (Rule::ReversalOrigin, holds::a_tender_that_went_back_elsewhere),
+    (Rule::ReversalOrigin, holds::a_reversal_of_a_reversal),
+    (Rule::AccountState, holds::an_entry_on_a_frozen_account),
+    (Rule::AccountState, holds::a_hold_on_a_frozen_account),
+    (Rule::AccountState, holds::a_closed_account_that_holds_something),
+    (Rule::Refusal, holds::a_capture_refused_for_an_end_that_was_none),
+    (Rule::Refusal, holds::a_capture_refused_for_what_was_left),
+    (Rule::Refusal, holds::a_hold_refused_although_there_was_enough),
+    (Rule::Refusal, holds::a_reversal_refused_as_done),
+    (Rule::Refusal, holds::a_refusal_for_a_frost_that_was_none),
 ];
 
 #[test]
@@ -409,17 +437,16 @@ fn every_rule_has_a_forgery() {
 
 #[test]
 fn each_forgery_is_rejected_by_its_rule_and_no_other() {
+    let mut wrong = Vec::new();
     for (number, (rule, forge)) in FORGERIES.iter().enumerate() {
         let violations = check(&forge());
         let rules: BTreeSet<_> = violations.iter().map(|violation| violation.rule).collect();
-        let told: Vec<_> = violations.iter().map(Violation::to_string).collect();
-        assert_eq!(
-            rules,
-            BTreeSet::from([*rule]),
-            "forgery {number} of {rule}:\n{}",
-            told.join("\n")
-        );
+        if rules != BTreeSet::from([*rule]) {
+            let told: Vec<_> = violations.iter().map(Violation::to_string).collect();
+            wrong.push(format!("forgery {number} of {rule}:\n{}", told.join("\n")));
+        }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]

@@ -267,6 +267,7 @@ pub(crate) fn value_that_left_a_card_by_a_side_door() -> History {
             line(ACCOUNT, Side::Debit, 5),
             line("acc_shop-sales", Side::Credit, 5),
         ],
+        releases: Vec::new(),
     };
     fleet.post("k5", &post);
     fleet.finish()

@@ -7,9 +7,11 @@
 )]
 
 mod forged;
+mod forged_holds;
 mod forged_trades;
 mod forged_views;
 mod format;
+mod holding;
 mod reference;
 mod till;
 mod valid;

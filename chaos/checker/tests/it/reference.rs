@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use history_checker::{
-    Account, Balance, Entry, History, Kind, Line, Mail, Notification, Operation, Outcome, Post, Read,
-    Request, Role, Side, Source, Trade, Transaction,
+    Account, Balance, Command, Entry, History, Kind, Line, Mail, Notification, Operation, Outcome, Post,
+    Read, Request, Role, Side, Source, State, Trade, Transaction,
 };
 
 use crate::till::{figures, programme};
@@ -21,6 +21,11 @@ pub(crate) struct Fleet {
     pub(crate) history: History,
     keys: BTreeMap<(String, Kind, String), (Post, Outcome)>,
     pub(crate) trades: BTreeMap<(String, &'static str, String), (Trade, Outcome)>,
+    pub(crate) commands: BTreeMap<(String, String), (Command, Outcome)>,
+    /// Accounts that are not open.
+    pub(crate) shut: BTreeMap<String, State>,
+    /// What the fleet's clock says.
+    pub(crate) now: u64,
 }
 
 pub(crate) fn account(id: &str, merchant: &str, role: Role) -> Account {
@@ -79,6 +84,9 @@ impl Fleet {
             history,
             keys: BTreeMap::new(),
             trades: BTreeMap::new(),
+            commands: BTreeMap::new(),
+            shut: BTreeMap::new(),
+            now: 0,
         }
     }
 
@@ -112,6 +120,9 @@ impl Fleet {
             let Some(account) = found else {
                 return Outcome::Refused("UNKNOWN_ACCOUNT".to_owned());
             };
+            if let Some(reason) = self.refused_for_state(&line.account) {
+                return Outcome::Refused(reason.to_owned());
+            }
             let now = after
                 .entry(&line.account)
                 .or_insert_with(|| self.balance(&line.account));
@@ -128,6 +139,8 @@ impl Fleet {
                 amount: line.amount,
                 sequence: now.sequence,
                 balance_after: now.balance,
+                hold: None,
+                reverses_line: 0,
             });
         }
         for balance in after.values() {
@@ -137,7 +150,10 @@ impl Fleet {
                 .iter()
                 .find(|a| a.id == balance.account)
                 .unwrap();
-            if account.min.is_some_and(|min| balance.balance < min) {
+            // Only what is taken needs to be there.
+            let lowered = balance.balance < self.balance(&account.id).balance;
+            let left = balance.balance - self.held(&account.id);
+            if lowered && account.min.is_some_and(|min| left < min) {
                 return Outcome::Refused("INSUFFICIENT_FUNDS".to_owned());
             }
             if account.max.is_some_and(|max| balance.balance > max) {
@@ -151,11 +167,13 @@ impl Fleet {
             kind,
             reference,
             entries,
+            reverses: None,
             day: if number <= 2 { "2026-11-20" } else { "2026-11-21" }.to_owned(),
         };
         Outcome::Posted {
             transaction,
-            balances: after.into_values().collect(),
+            balances: after.into_values().map(without_available).collect(),
+            holds: Vec::new(),
         }
     }
 
@@ -179,6 +197,8 @@ impl Fleet {
             account: account.to_owned(),
             balance,
             sequence,
+            available: (at == i64::MAX && !self.history.holds.is_empty())
+                .then(|| balance - self.held(account)),
         }
     }
 
@@ -242,15 +262,19 @@ impl Fleet {
         for at in 0..self.history.cards.len() {
             self.history.cards[at].balance = self.balance(&self.history.cards[at].account).balance;
         }
+        self.expire();
         self.history.figures = figures(&self.history);
         for account in &self.history.accounts {
             let balance = self.balance(&account.id);
             if account.email.is_some() {
-                self.history.wallet_balances.push(balance.clone());
+                self.history
+                    .wallet_balances
+                    .push(without_available(balance.clone()));
             }
             self.history.ledger_balances.push(balance);
         }
-        for transaction in &self.history.transactions {
+        let told = self.history.transactions.iter();
+        for transaction in told.filter(|one| one.kind != Kind::Reversal) {
             let customer = transaction.entries.iter().find_map(|e| {
                 self.history
                     .accounts
@@ -287,16 +311,26 @@ impl Fleet {
     }
 }
 
+/// As rpcs tell a balance that know nothing of holds.
+pub(crate) fn without_available(balance: Balance) -> Balance {
+    Balance {
+        available: None,
+        ..balance
+    }
+}
+
 fn post(kind: Kind, name: &str, from: &str, to: &str, amount: i64) -> Post {
     let line = |account: &str, side| Line {
         account: account.to_owned(),
         side,
         amount,
+        hold: None,
     };
     Post {
         kind,
         reference: name.to_owned(),
         lines: vec![line(from, Side::Debit), line(to, Side::Credit)],
+        releases: Vec::new(),
     }
 }
 

@@ -227,6 +227,7 @@ impl Fleet {
             kind: Kind::General,
             reference: format!("step-{}", self.history.transactions.len()),
             lines,
+            releases: Vec::new(),
         };
         let Outcome::Posted { transaction, .. } = self.decide(SHOP, &post) else {
             return Err("refused");
@@ -280,6 +281,7 @@ pub(crate) fn line(account: &str, side: Side, amount: i64) -> Line {
         account,
         side,
         amount,
+        hold: None,
     }
 }
 

@@ -1,8 +1,9 @@
 //! What a correct fleet can show is accepted.
 
-use history_checker::{Look, Outcome, Post, Read, Request, Source, Trade, check};
+use history_checker::{Command, Look, Outcome, Post, Read, Request, Shortfall, Source, State, Trade, check};
 use proptest::prelude::*;
 
+use crate::holding::{capture, place, reverse, set_state, void};
 use crate::reference::{CAPPED, CUSTOMERS, Fleet, OTHERS, SHOP, burn, earn, transfer};
 use crate::till::{by_card, external, key, points, purchase, redemption, sale};
 
@@ -278,4 +279,114 @@ proptest! {
 #[test]
 fn an_empty_history_is_accepted() {
     assert_eq!(check(&Fleet::new().finish()), []);
+}
+
+/// What clients ask of two customers' accounts, of the holds and transactions that there may be by then.
+fn command() -> impl Strategy<Value = Command> {
+    let account = prop::sample::select(&CUSTOMERS[..]);
+    (0..10_u8, account, 1..8_u8, 1..60_i64, any::<bool>()).prop_map(
+        |(which, account, other, amount, half)| {
+            let (hold, transaction) = (format!("hld_{other}"), format!("txn_{other}"));
+            let part = half.then_some(amount);
+            match which {
+                0..3 => place(account, amount, 150 + u64::from(other) * 150),
+                3..5 => capture(&hold, part, amount % 5 == 0),
+                5 => void(&hold),
+                6 => reverse(&transaction, part, Shortfall::Refuse),
+                7 => reverse(&transaction, part, Shortfall::Overdraw),
+                8 => set_state(account, State::Frozen),
+                _ => set_state(
+                    account,
+                    if half && amount < 4 {
+                        State::Closed
+                    } else {
+                        State::Open
+                    },
+                ),
+            }
+        },
+    )
+}
+
+/// When it starts, how long it takes, how it goes, and what it is: a command, a post or a read.
+type Reserving = (u64, u64, Fate, Option<Result<Command, Post>>);
+
+/// So much of each kind that they collide.
+fn reserving() -> impl Strategy<Value = Vec<Reserving>> {
+    let one_sided = post().prop_filter("one amount on all lines", |post| post.lines.len() == 2);
+    let asked = prop_oneof![
+        3 => one_sided.prop_map(|post| Some(Err(post))),
+        4 => command().prop_map(|command| Some(Ok(command))),
+        2 => Just(None),
+    ];
+    prop::collection::vec((0..1_500_u64, 1..200_u64, fate(), asked), 0..60)
+}
+
+fn play_reserving(calls: Vec<Reserving>) -> history_checker::History {
+    let calls = calls.into_iter().enumerate();
+    let mut events: Vec<_> = calls
+        .map(|(number, (start, takes, fate, asked))| {
+            let at = match fate {
+                Fate::Answered => Some(start + takes / 2),
+                Fate::AnswerLost(after) => Some(start + after),
+                Fate::RequestLost => None,
+            };
+            (
+                at,
+                number,
+                (start, start + takes),
+                asked,
+                matches!(fate, Fate::Answered),
+            )
+        })
+        .collect();
+    events.sort_by_key(|(at, number, ..)| (*at, *number));
+    let mut fleet = Fleet::new();
+    let mut last = 0;
+    for (at, number, span, asked, answered) in events {
+        fleet.now = at.unwrap_or(fleet.now);
+        fleet.expire();
+        last = last.max(span.1).max(fleet.now);
+        let key = if asked.is_some() {
+            format!("key-{number}")
+        } else {
+            String::new()
+        };
+        let (request, outcome) = match asked {
+            Some(Ok(command)) => {
+                let outcome = at.map(|_| fleet.apply_command(&key, &command));
+                (Request::Command(command), outcome)
+            }
+            Some(Err(post)) => {
+                let outcome = at.map(|_| fleet.apply(SHOP, &key, &post));
+                (Request::Post(post), outcome)
+            }
+            None => {
+                let account = CUSTOMERS[number % 2].to_owned();
+                let seen = at.map(|_| Outcome::Balance(fleet.balance(&account)));
+                let read = Read {
+                    account,
+                    from: Source::Ledger,
+                    token: None,
+                };
+                (Request::Read(read), seen)
+            }
+        };
+        let unknown = || Outcome::Unknown("UNAVAILABLE".to_owned());
+        let outcome = outcome.filter(|_| answered).unwrap_or_else(unknown);
+        fleet.record(span, SHOP, &key, request, outcome);
+    }
+    fleet.now = last;
+    fleet.finish()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn histories_with_holds_and_reversals_are_accepted(calls in reserving()) {
+        let history = play_reserving(calls);
+        let violations = check(&history);
+        prop_assert!(violations.is_empty(), "{violations:#?}\n{history:#?}");
+    }
 }
