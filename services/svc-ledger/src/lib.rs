@@ -20,6 +20,7 @@
 pub mod api;
 pub mod application;
 pub mod config;
+mod failpoints;
 pub mod infrastructure;
 
 use futures::FutureExt as _;
@@ -58,6 +59,7 @@ impl lp_chassis::Service for Service {
     }
 
     async fn build(_config: Config, chassis: Chassis) -> anyhow::Result<App> {
+        failpoints::start();
         let Chassis {
             database,
             metrics,

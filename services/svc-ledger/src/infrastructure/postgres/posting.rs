@@ -25,6 +25,7 @@ use super::{
     transactions::PostedTransaction,
     writing::{presumed, recorded, write},
 };
+use crate::failpoints::failpoint;
 
 /// Commands that somebody wants carried out, in their order.
 #[derive(Debug, Clone)]
@@ -160,6 +161,7 @@ impl Session {
         } else {
             claim_answered(&mut work, &claims).await?
         };
+        failpoint!("poster-after-claim");
 
         let first: Vec<&Wanted> = batch
             .iter()
@@ -172,6 +174,7 @@ impl Session {
         } else {
             let assets = &mut self.assets;
             let gathered = gather(&mut work, &first, due, Access::Lock, assets, clock).await?;
+            failpoint!("poster-after-lock");
             let decided = decide(&first, gathered, epoch)?;
             write(&mut work, &first, &decided, assets).await?;
             decided.verdicts
@@ -205,7 +208,9 @@ impl Prepared<'_> {
     /// # Errors
     /// When PostgreSQL does not confirm it.
     pub async fn commit(self) -> lp_pg::Result<Vec<Verdict>> {
+        failpoint!("poster-before-commit");
         self.work.commit().await?;
+        failpoint!("poster-after-commit");
         Ok(self.verdicts)
     }
 }
