@@ -97,6 +97,21 @@ impl Stack {
         kinds: &[ServerKind],
         progress: &dyn Progress,
     ) -> anyhow::Result<Self> {
+        Self::start_with(target, name, durability, kinds, &BTreeMap::new(), progress)
+    }
+
+    /// As [`Stack::start_some`], with more variables in the environment of the servers that `env` names.
+    ///
+    /// # Errors
+    /// As [`Stack::start`].
+    pub fn start_with(
+        target: &Path,
+        name: StackName,
+        durability: Durability,
+        kinds: &[ServerKind],
+        env: &BTreeMap<ServerKind, Vec<(String, String)>>,
+        progress: &dyn Progress,
+    ) -> anyhow::Result<Self> {
         let folder = std::path::absolute(name.folder(target))?;
         std::fs::create_dir_all(&folder)
             .with_context(|| format!("{} could not be made", folder.display()))?;
@@ -126,6 +141,7 @@ impl Stack {
                 folder: server_folder,
                 ports: (first, second),
                 durability,
+                env: env.get(&kind).cloned().unwrap_or_default(),
                 cache: &cache,
                 progress,
             };

@@ -177,6 +177,13 @@ impl Fleet {
         Ok(())
     }
 
+    /// Sets a variable of every service that is started from now on.
+    pub fn set_env(&mut self, name: &str, value: String) {
+        let env = &mut self.starter.plan.env;
+        env.retain(|(known, _)| known != name);
+        env.push((name.to_owned(), value));
+    }
+
     /// Stops a service where it stands.
     ///
     /// # Errors

@@ -70,6 +70,8 @@ pub(crate) struct Setup<'a> {
     /// The ports chosen for it: the one it serves on, and a second one for those that need it.
     pub(crate) ports: (u16, u16),
     pub(crate) durability: Durability,
+    /// More variables in its environment.
+    pub(crate) env: Vec<(String, String)>,
     pub(crate) cache: &'a Cache,
     pub(crate) progress: &'a dyn Progress,
 }
@@ -114,12 +116,13 @@ pub(crate) struct Server {
 /// Gets the tool, prepares the data folder, starts the server.
 pub(crate) fn start(kind: ServerKind, setup: &Setup<'_>) -> anyhow::Result<Server> {
     std::fs::create_dir_all(&setup.folder)?;
-    let (launch, urls) = match kind {
+    let (mut launch, urls) = match kind {
         ServerKind::Postgres => postgres::prepare(setup)?,
         ServerKind::Kafka => kafka::prepare(setup)?,
         ServerKind::Valkey => valkey::prepare(setup)?,
         ServerKind::Mail => mail::prepare(setup)?,
     };
+    launch.spec = launch.spec.env(setup.env.iter().cloned());
     let process = launch.start()?;
     Ok(Server {
         launch,
