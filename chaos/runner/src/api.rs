@@ -5,33 +5,32 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use backon::{ConstantBuilder, Retryable as _};
 use history_checker::{Balance, Entry, Kind, Line, Notification, Outcome, Post, Side, Transaction};
 use lp_auth::TokenSource;
 use lp_client::{Channel, Outgoing};
 use lp_contracts::{
     analytics::v1::analytics_service_client::AnalyticsServiceClient,
-    common::v1::{Money, PageRequest, PageResponse},
     giftcard::v1::gift_card_service_client::GiftCardServiceClient,
     ledger::v1::{self as ledger, ledger_service_client::LedgerServiceClient},
     merchant::v1::merchant_service_client::MerchantServiceClient,
     notification::v1::{self as notification, notification_service_client::NotificationServiceClient},
-    time,
     token::ConsistencyToken,
     wallet::v1::{self as wallet, wallet_service_client::WalletServiceClient},
 };
 use lp_types::{Actor, CallerContext, IdempotencyKey, MerchantId, RequestId, time::Ambient};
 use tonic::{Code, Status};
-use tonic_types::StatusExt as _;
 use uuid::Uuid;
+
+use crate::wire::{
+    balance_of, entry_of, first_page, money, new_entry, next_page, outcome_of, token, transaction_of,
+};
 
 /// The points of every merchant.
 pub(crate) const POINTS: &str = "PTS";
 /// How long a client waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The largest page.
-const PAGE: i32 = 500;
 
 /// The services' clients.
 #[derive(Debug)]
@@ -149,6 +148,7 @@ impl Api {
                         Outcome::Posted {
                             transaction,
                             balances,
+                            holds: Vec::new(),
                         },
                         tokens,
                     ),
@@ -176,7 +176,7 @@ impl Api {
                 let Line { account, amount, .. } = customer(Side::Credit).ok_or_else(missing)?;
                 let message = ledger::EarnRequest {
                     account_id: account,
-                    amount: money(amount),
+                    amount: money(amount, POINTS),
                     reference,
                     ..Default::default()
                 };
@@ -188,7 +188,7 @@ impl Api {
                 let Line { account, amount, .. } = customer(Side::Debit).ok_or_else(missing)?;
                 let message = ledger::BurnRequest {
                     account_id: account,
-                    amount: money(amount),
+                    amount: money(amount, POINTS),
                     reference,
                     ..Default::default()
                 };
@@ -196,8 +196,9 @@ impl Api {
                 let answer = client.burn(request).await?.into_inner();
                 Ok((answer.transaction, answer.balance.into_iter().collect()))
             }
+            Kind::Capture | Kind::Reversal => Err(Status::invalid_argument("no list of entries")),
             Kind::General => {
-                let entries = post.lines.iter().map(new_entry).collect();
+                let entries = post.lines.iter().map(|line| new_entry(line, POINTS)).collect();
                 let mut message = ledger::CreateTransactionRequest::default();
                 (message.entries, message.reference) = (entries, reference);
                 let request = self.request(merchant, key, message).map_err(malformed)?;
@@ -251,6 +252,7 @@ impl Api {
             account: account.to_owned(),
             balance: held.minor_units,
             sequence: answer.sequence,
+            available: None,
         })
     }
 
@@ -332,23 +334,6 @@ pub(crate) fn time_zone(merchant: MerchantId) -> &'static str {
     }
 }
 
-fn first_page() -> PageRequest {
-    PageRequest {
-        page_size: PAGE,
-        page_token: String::new(),
-    }
-}
-
-fn next_page(page: Option<PageResponse>) -> Option<PageRequest> {
-    let token = page
-        .map(|page| page.next_page_token)
-        .filter(|token| !token.is_empty())?;
-    Some(PageRequest {
-        page_token: token,
-        ..first_page()
-    })
-}
-
 /// Does what is safe to do again until the fleet is reached: a network lets a pod through only a moment after it has
 /// begun.
 pub(crate) async fn reaching<T, F>(call: impl FnMut() -> F) -> anyhow::Result<T>
@@ -363,141 +348,4 @@ where
         status.is_some_and(|status| status.code() == Code::Unavailable)
     };
     call.retry(pauses).when(away).await
-}
-
-/// A failed call: refused where that is an answer, unknown where it is none.
-pub(crate) fn outcome_of(status: &Status) -> Outcome {
-    let info = status.get_details_error_info();
-    // Without details it is the transport's word, and not the service's. tonic says CANCELLED both for a deadline that
-    // passed and for a request that never left, since its connection was closed.
-    let reason = info.map_or_else(
-        || match status.code() {
-            Code::Cancelled if status.message().contains("Timeout expired") => "DeadlineExceeded".to_owned(),
-            Code::Cancelled => "Unavailable".to_owned(),
-            code => format!("{code:?}"),
-        },
-        |info| info.reason,
-    );
-    match status.code() {
-        Code::Unavailable
-        | Code::DeadlineExceeded
-        | Code::ResourceExhausted
-        | Code::Cancelled
-        | Code::Internal
-        | Code::Unknown => Outcome::Unknown(reason),
-        _ => Outcome::Refused(reason),
-    }
-}
-
-fn money(amount: i64) -> Option<Money> {
-    Some(Money {
-        minor_units: amount,
-        asset_code: POINTS.to_owned(),
-    })
-}
-
-fn new_entry(line: &Line) -> ledger::NewEntry {
-    let direction = match line.side {
-        Side::Debit => ledger::Direction::Debit,
-        Side::Credit => ledger::Direction::Credit,
-    };
-    ledger::NewEntry {
-        account_id: line.account.clone(),
-        direction: direction.into(),
-        amount: money(line.amount),
-        ..Default::default()
-    }
-}
-
-fn token(balance: &ledger::Balance) -> Token {
-    let (account, text) = (balance.account_id.clone(), balance.consistency_token.clone());
-    Token {
-        account,
-        sequence: balance.sequence,
-        text,
-    }
-}
-
-fn balance_of(balance: &ledger::Balance) -> anyhow::Result<Balance> {
-    let held = balance.balance.as_ref().context("a balance without amount")?;
-    Ok(Balance {
-        account: balance.account_id.clone(),
-        balance: held.minor_units,
-        sequence: balance.sequence,
-    })
-}
-
-fn transaction_of(merchant: MerchantId, found: Option<ledger::Transaction>) -> anyhow::Result<Transaction> {
-    let found = found.context("an answer without transaction")?;
-    let kind = match found.kind() {
-        ledger::TransactionKind::General => Kind::General,
-        ledger::TransactionKind::Earn => Kind::Earn,
-        ledger::TransactionKind::Burn => Kind::Burn,
-        other => return Err(anyhow!("a transaction of kind {other:?}, which nobody asked for")),
-    };
-    Ok(Transaction {
-        id: found.transaction_id,
-        merchant: merchant.to_string(),
-        kind,
-        day: day_of(merchant, found.posted_at.as_ref().and_then(time::from_wire))?,
-        reference: found.reference,
-        entries: found
-            .entries
-            .into_iter()
-            .map(entry_of)
-            .collect::<anyhow::Result<_>>()?,
-    })
-}
-
-/// The day in the merchant's time zone, `YYYY-MM-DD`.
-fn day_of(merchant: MerchantId, posted_at: Option<jiff::Timestamp>) -> anyhow::Result<String> {
-    let at = posted_at.context("a transaction without a time")?;
-    Ok(at.in_tz(time_zone(merchant))?.date().to_string())
-}
-
-fn entry_of(entry: ledger::Entry) -> anyhow::Result<Entry> {
-    let side = match entry.direction() {
-        ledger::Direction::Debit => Side::Debit,
-        ledger::Direction::Credit => Side::Credit,
-        ledger::Direction::Unspecified => return Err(anyhow!("an entry of no side")),
-    };
-    Ok(Entry {
-        transaction: entry.transaction_id,
-        account: entry.account_id,
-        side,
-        amount: entry.amount.context("an entry without amount")?.minor_units,
-        sequence: entry.account_sequence,
-        balance_after: entry.balance_after,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_an_answer_is_a_refusal() {
-        assert_eq!(
-            outcome_of(&Status::unavailable("")),
-            Outcome::Unknown("Unavailable".to_owned())
-        );
-        for (message, reason) in [("Timeout expired", "DeadlineExceeded"), ("", "Unavailable")] {
-            let outcome = outcome_of(&Status::cancelled(message));
-            assert_eq!(outcome, Outcome::Unknown(reason.to_owned()));
-        }
-        assert_eq!(
-            outcome_of(&Status::aborted("")),
-            Outcome::Refused("Aborted".to_owned())
-        );
-        let fault = Status::with_error_details(
-            Code::Internal,
-            "",
-            tonic_types::ErrorDetails::with_error_info(
-                "INTERNAL",
-                "localplus",
-                std::collections::HashMap::new(),
-            ),
-        );
-        assert_eq!(outcome_of(&fault), Outcome::Unknown("INTERNAL".to_owned()));
-    }
 }

@@ -74,6 +74,11 @@ pub fn main() -> ExitCode {
         Some(file) => judge(file),
         None => all_runs(&arguments),
     };
+    exit_code(outcome)
+}
+
+/// What the shell is told.
+pub(crate) fn exit_code(outcome: anyhow::Result<bool>) -> ExitCode {
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -150,23 +155,57 @@ fn all_runs(arguments: &Arguments) -> anyhow::Result<bool> {
         .build()?;
     Stack::wipe(&target, StackName::Chaos)?;
     // As in production: what was acknowledged must survive the crash of a server.
-    let mut stack = Stack::start(&target, StackName::Chaos, Durability::Full, &Silent)?;
+    let mut stack = Some(Stack::start(
+        &target,
+        StackName::Chaos,
+        Durability::Full,
+        &Silent,
+    )?);
+    let mut room = None;
+    let play = |seed| {
+        let outcomes = one_run(
+            &settings,
+            &runtime,
+            stack.as_mut().context("no servers")?,
+            &mut room,
+            seed,
+        )?;
+        if outcomes.verdict != "ok" {
+            // It may have left a service or a server broken.
+            drop(room.take());
+            drop(stack.take());
+            stack = Some(Stack::start(
+                &target,
+                StackName::Chaos,
+                Durability::Full,
+                &Silent,
+            )?);
+        }
+        Ok(outcomes)
+    };
+    each_seed(&mut summary, arguments.seed, arguments.runs, &keep, play)
+}
+
+/// Plays the seeds that the summary does not call ok yet, tells of each, and keeps what became of it. Whether all were
+/// ok.
+pub(crate) fn each_seed(
+    summary: &mut Summary,
+    first: u64,
+    runs: u64,
+    keep: &Path,
+    mut play: impl FnMut(u64) -> anyhow::Result<Outcomes>,
+) -> anyhow::Result<bool> {
     println!("commit {}; {}", summary.commit(), summary.settings());
     println!(
         "{:>6} {:>7} {:>7} {:>7} {:>5}  {:<10} faults",
         "seed", "ok", "refused", "unknown", "time", "verdict"
     );
-    let seeds = arguments.seed..arguments.seed.saturating_add(arguments.runs);
-    let mut room = None;
-    for seed in seeds.filter(|seed| !summary.has(*seed)).collect::<Vec<_>>() {
-        let outcomes = one_run(&settings, &runtime, &mut stack, &mut room, seed)?;
-        tell(&outcomes, &keep);
-        if outcomes.verdict != "ok" {
-            // It may have left a service or a server broken.
-            drop(room.take());
-            drop(stack);
-            stack = Stack::start(&target, StackName::Chaos, Durability::Full, &Silent)?;
+    for seed in first..first.saturating_add(runs) {
+        if summary.has(seed) {
+            continue;
         }
+        let outcomes = play(seed)?;
+        tell(&outcomes, keep);
         summary.add(outcomes)?;
     }
     let failed = summary.failed();

@@ -16,8 +16,9 @@ use lp_types::MerchantId;
 use tonic::Status;
 
 use crate::{
-    api::{Api, Token, outcome_of},
+    api::{Api, Token},
     cards::Secret,
+    wire::outcome_of,
 };
 
 /// What every merchant trades in.

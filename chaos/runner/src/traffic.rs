@@ -19,8 +19,9 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use tonic::Status;
 
 use crate::{
-    api::{Api, outcome_of},
+    api::Api,
     recorder::Recorder,
+    wire::outcome_of,
     world::{Customer, Merchant, World},
 };
 
@@ -240,11 +241,13 @@ pub(crate) fn moving(kind: Kind, reference: String, from: &str, to: &str, amount
         account: account.to_owned(),
         side,
         amount,
+        hold: None,
     };
     Post {
         kind,
         reference,
         lines: vec![line(from, Side::Debit), line(to, Side::Credit)],
+        releases: Vec::new(),
     }
 }
 

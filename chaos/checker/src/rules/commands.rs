@@ -80,6 +80,10 @@ pub(super) fn has_reason(
             let undone = may_be_undone(index, original, end);
             match (reason, part) {
                 ("NOT_FOUND", _) => original.merchant != intent.merchant || !known,
+                ("ASSET_MISMATCH", Some(part)) => !original.entries.iter().any(|line| {
+                    let account = index.accounts.get(line.account.as_str());
+                    account.is_some_and(|account| account.asset == part.asset)
+                }),
                 ("NOT_REVERSIBLE", _) => original.kind == Kind::Reversal,
                 ("ALREADY_REVERSED", _) => (1..)
                     .zip(&original.entries)

@@ -14,12 +14,7 @@ use tokio::time::Instant;
 use tonic::Status;
 
 use super::{Client, LANES, Shared, TRIES};
-use crate::{
-    api::{Api, outcome_of},
-    cards::Secret,
-    trade_api::DENOMINATIONS,
-    world::Merchant,
-};
+use crate::{api::Api, cards::Secret, trade_api::DENOMINATIONS, wire::outcome_of, world::Merchant};
 
 /// How long the tills try to finish, in the end, what they were not answered.
 const FINISH: Duration = Duration::from_secs(60);
