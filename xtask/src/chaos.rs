@@ -5,10 +5,11 @@ mod planted;
 mod upgrade;
 
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::atomic::AtomicBool;
 
+use anyhow::Context as _;
 use clap::Subcommand;
 use lp_stack::command;
 
@@ -22,6 +23,13 @@ pub(crate) enum Experiment {
     Smoke {
         /// What the runner takes, for example `--runs 20 --seed 1 --seconds 20 --faults kill,kafka`; `-- --help`
         /// lists all of it
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        runner: Vec<String>,
+    },
+    /// The ledger alone: two replicas with failpoints, every fault that can hit it, many short runs
+    Ledger {
+        /// What the runner takes, for example `--runs 200 --seed 1 --faults kill,postgres --resume`; `-- --help` lists
+        /// all of it
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         runner: Vec<String>,
     },
@@ -44,6 +52,7 @@ pub(crate) enum Experiment {
 pub(crate) fn run(workspace: &Workspace, experiment: &Experiment) -> anyhow::Result<ExitCode> {
     match experiment {
         Experiment::Smoke { runner } => start(workspace, &[], runner),
+        Experiment::Ledger { runner } => ledger(workspace, runner),
         Experiment::Upgrade { from, runner } => upgrade::run(workspace, from, runner),
         Experiment::Planted { name } => planted::run(workspace, name.as_deref()),
     }
@@ -52,19 +61,67 @@ pub(crate) fn run(workspace: &Workspace, experiment: &Experiment) -> anyhow::Res
 /// What builds every program that the runner starts, and the runner.
 const BUILD: [&str; 5] = ["build", "--workspace", "--exclude", "xtask", "--bins"];
 
+/// The same with svc-ledger's failpoints. All packages, so that the others are built with the features that they have
+/// anyhow: only svc-ledger is built twice.
+const BUILD_FAILING: [&str; 7] = [
+    "build",
+    "--workspace",
+    "--exclude",
+    "xtask",
+    "--bins",
+    "--features",
+    "svc-ledger/failpoints",
+];
+
+/// What the ledger's runner starts.
+const FAILING: [&str; 2] = ["svc-ledger", "issuer"];
+
 /// Builds the programs of the work tree, and lets the runner go on in our place.
 fn start(workspace: &Workspace, first: &[&Path], runner: &[String]) -> anyhow::Result<ExitCode> {
+    build_all(workspace, &BUILD)?;
+    let mut chaos = Command::new(workspace.binary("chaos"));
+    chaos.args(first).args(runner);
+    go_on(workspace, chaos)
+}
+
+/// Builds svc-ledger with its failpoints, into a folder of its own, and lets the ledger's runner go on in our place.
+fn ledger(workspace: &Workspace, runner: &[String]) -> anyhow::Result<ExitCode> {
+    let programs = failing(workspace)?;
+    let mut chaos = Command::new(workspace.binary("chaos-ledger"));
+    chaos.arg("--binaries").arg(programs).args(runner);
+    go_on(workspace, chaos)
+}
+
+/// Builds the programs with failpoints; their folder.
+fn failing(workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    build_all(workspace, &BUILD_FAILING)?;
+    let folder = workspace.target.join("chaos-ledger").join("programs");
+    std::fs::create_dir_all(&folder)?;
+    for name in FAILING {
+        let to = folder.join(name);
+        // One that still runs cannot be written over.
+        let _ = std::fs::remove_file(&to);
+        std::fs::copy(workspace.binary(name), &to)
+            .with_context(|| format!("{} could not be written", to.display()))?;
+    }
+    // The next build puts the plain svc-ledger back; nobody is to find this one until then.
+    std::fs::remove_file(workspace.binary("svc-ledger"))?;
+    Ok(folder)
+}
+
+fn build_all(workspace: &Workspace, arguments: &[&str]) -> anyhow::Result<()> {
     let folder = workspace.target.join("chaos");
     build::run(
         workspace,
-        &BUILD,
+        arguments,
         &folder,
         &AtomicBool::new(false),
         &Terminal::new(),
-    )?;
-    let mut chaos = Command::new(workspace.binary("chaos"));
-    chaos.args(first).args(runner).current_dir(&workspace.root);
-    // In our place: it hears Ctrl-C itself, and takes its time to end what it started.
-    let error = chaos.exec();
-    Err(command::start_error(&workspace.binary("chaos"), &error))
+    )
+}
+
+/// In our place: it hears Ctrl-C itself, and takes its time to end what it started.
+fn go_on(workspace: &Workspace, mut runner: Command) -> anyhow::Result<ExitCode> {
+    let error = runner.current_dir(&workspace.root).exec();
+    Err(command::start_error(Path::new(runner.get_program()), &error))
 }
