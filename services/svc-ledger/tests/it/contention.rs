@@ -84,12 +84,43 @@ async fn replicas_that_share_accounts_and_keys_do_not_deadlock() {
     for account in &accounts {
         assert_eq!(client.units(account).await, 40);
     }
-    let deadlocks: i64 = sqlx::query_scalar("SELECT deadlocks FROM pg_stat_database WHERE datname = $1")
+    assert_eq!(deadlocks(&ground).await, 0);
+    audit(&ground).await;
+}
+
+/// How many PostgreSQL had to end.
+async fn deadlocks(ground: &Ground) -> i64 {
+    sqlx::query_scalar("SELECT deadlocks FROM pg_stat_database WHERE datname = $1")
         .bind(ground.name())
         .fetch_one(&mut ground.admin().await)
         .await
-        .unwrap();
-    assert_eq!(deadlocks, 0);
+        .unwrap()
+}
+
+/// With keys of their own, so that nothing but the accounts' order keeps the replicas from waiting for each other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_that_name_accounts_in_opposite_orders_do_not_deadlock() {
+    let ground = Ground::new().await;
+    let (one, other) = (ground.start().await, ground.start().await);
+    let client = one.merchant();
+    let there = other.client(client.merchant);
+    client.points("PTS").await;
+    let accounts = join_all((0..20).map(|_| client.customer("PTS"))).await;
+    let issuance = client.account("PTS", v1::AccountType::Issuance).await;
+    let mut forwards: Vec<_> = accounts.iter().map(|a| credit(a, points(1))).collect();
+    forwards.push(debit(&issuance, points(20)));
+    let backwards: Vec<_> = forwards.iter().rev().cloned().collect();
+    for _ in 0..30 {
+        let (key, other_key) = (new_key(), new_key());
+        let (here, there) = tokio::join!(
+            client.transact(&key, forwards.clone()),
+            there.transact(&other_key, backwards.clone()),
+        );
+        here.unwrap();
+        there.unwrap();
+    }
+    assert_eq!(client.units(&accounts[0]).await, 60);
+    assert_eq!(deadlocks(&ground).await, 0);
     audit(&ground).await;
 }
 
