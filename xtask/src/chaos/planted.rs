@@ -27,6 +27,8 @@ enum Watch {
     Test(Vec<String>),
     /// The chaos runner with these.
     Run(Vec<String>),
+    /// The runner of the ledger alone with these.
+    Ledger(Vec<String>),
 }
 
 /// What became of a test or a run.
@@ -90,15 +92,16 @@ fn all(folder: &Path, name: Option<&str>) -> anyhow::Result<Vec<(PathBuf, Plante
     patches.into_iter().map(read).collect()
 }
 
-/// Reads the lines before the patch itself: `what: …`, and `test: …` or `run: …`.
+/// Reads the lines before the patch itself: `what: …`, and `test: …`, `run: …` or `ledger: …`.
 fn parse(name: &str, text: &str) -> Result<Planted, &'static str> {
     let head = || text.lines().take_while(|line| !line.starts_with("--- "));
     let value = |field: &str| head().find_map(|line| line.strip_prefix(field)).map(str::trim);
     let words = |text: &str| text.split_whitespace().map(str::to_owned).collect();
-    let watch = match (value("test:"), value("run:")) {
-        (Some(test), None) => Watch::Test(words(test)),
-        (None, Some(run)) => Watch::Run(words(run)),
-        _ => return Err("its head must have one line `test: …` or `run: …`"),
+    let watch = match (value("test:"), value("run:"), value("ledger:")) {
+        (Some(test), None, None) => Watch::Test(words(test)),
+        (None, Some(run), None) => Watch::Run(words(run)),
+        (None, None, Some(run)) => Watch::Ledger(words(run)),
+        _ => return Err("its head must have one line `test: …`, `run: …` or `ledger: …`"),
     };
     let what = value("what:").ok_or("its head must have a line `what: …`")?;
     Ok(Planted {
@@ -200,20 +203,30 @@ impl Field {
                 let (passed, output) = self.cargo(workspace, &["test", "--no-fail-fast"], arguments)?;
                 Ok(of_test(passed, &output))
             }
-            Watch::Run(arguments) => {
-                let built = self.cargo(workspace, &super::BUILD, &[])?;
-                if !built.0 {
-                    return Ok(Verdict::Broken(format!(
-                        "does not build: {}",
-                        first_error(&built.1)
-                    )));
-                }
-                let mut chaos = Command::new(self.target.join("debug").join("chaos"));
-                chaos.args(arguments).current_dir(&self.tree);
-                let (passed, output) = finish(&mut chaos, &self.target.join("chaos-run.log"))?;
-                Ok(of_run(passed, &output))
+            Watch::Run(arguments) => self.play(workspace, &super::BUILD, "chaos", arguments),
+            Watch::Ledger(arguments) => {
+                self.play(workspace, &super::BUILD_FAILING, "chaos-ledger", arguments)
             }
         }
+    }
+
+    /// Builds the programs, and lets a runner have them.
+    fn play(
+        &self,
+        workspace: &Workspace,
+        build: &[&str],
+        runner: &str,
+        arguments: &[String],
+    ) -> anyhow::Result<Verdict> {
+        let built = self.cargo(workspace, build, &[])?;
+        if !built.0 {
+            let error = first_error(&built.1);
+            return Ok(Verdict::Broken(format!("does not build: {error}")));
+        }
+        let mut runner = Command::new(self.target.join("debug").join(runner));
+        runner.args(arguments).current_dir(&self.tree);
+        let (passed, output) = finish(&mut runner, &self.target.join("chaos-run.log"))?;
+        Ok(of_run(passed, &output))
     }
 
     fn cargo(
@@ -305,6 +318,7 @@ fn told(watch: &Watch) -> String {
     match watch {
         Watch::Test(arguments) => format!("cargo test {}", arguments.join(" ")),
         Watch::Run(arguments) => format!("chaos {}", arguments.join(" ")),
+        Watch::Ledger(arguments) => format!("chaos-ledger {}", arguments.join(" ")),
     }
 }
 
@@ -336,6 +350,9 @@ mod tests {
         assert_eq!(bug.what, "nobody locks");
         let words = ["-p", "svc-ledger", "--test", "it", "races"];
         assert_eq!(bug.watch, Watch::Test(words.map(str::to_owned).to_vec()));
+        let ledger = parse("x", "what: it answers\nledger: --runs 2\n--- a/x\n").unwrap();
+        let words = ["--runs", "2"];
+        assert_eq!(ledger.watch, Watch::Ledger(words.map(str::to_owned).to_vec()));
         assert!(parse("x", "what: nothing\n--- a/x\n").is_err());
         assert!(parse("x", "run: --runs 1\n--- a/x\n").is_err());
     }

@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
 
 /// A sentence, and how many rows contradict it.
-const CHECKS: [(&str, &str); 5] = [
+const CHECKS: [(&str, &str); 6] = [
     (
         "accounts whose sums or sequence are not those of their entries",
         "SELECT count(*) FROM ledger.accounts a LEFT JOIN (
@@ -42,6 +42,11 @@ const CHECKS: [(&str, &str); 5] = [
              SELECT 1 FROM ledger.accounts GROUP BY merchant_id, asset_code
              HAVING sum(posted_debits) <> sum(posted_credits)) uneven",
     ),
+    (
+        // Since it was last killed.
+        "deadlocks, where everybody takes keys and locks in one order",
+        "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()",
+    ),
 ];
 
 /// The database of the ledger, as its superuser.
@@ -69,7 +74,7 @@ impl Sums {
         for (what, query) in CHECKS {
             let rows: i64 = connection.fetch_one(query).await?.try_get(0)?;
             if rows != 0 {
-                wrong.push(format!("sums: the database has {rows} {what}"));
+                wrong.push(format!("sums: the database counts {rows} {what}"));
             }
         }
         connection.close().await?;
