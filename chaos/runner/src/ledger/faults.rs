@@ -128,6 +128,7 @@ impl fmt::Display for Fault {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Blow {
     pub(crate) after: Duration,
+    /// In the order of mending.
     pub(crate) faults: Vec<Fault>,
     pub(crate) hold: Duration,
 }
@@ -157,8 +158,12 @@ pub(crate) fn plan(seed: u64, traffic: Duration, kinds: &[Kind], replicas: usize
                 faults.push(fault);
             }
         }
-        // A replica that starts again needs the database.
-        faults.sort_by_key(|fault| *fault != Fault::Postgres);
+        // In the order of mending: a database that starts again flushes every file, and a replica needs it.
+        faults.sort_by_key(|fault| match fault {
+            Fault::Disk(_) => 0,
+            Fault::Postgres => 1,
+            _ => 2,
+        });
         let pauses = faults.iter().any(|fault| matches!(fault, Fault::Pause(_)));
         let hold = if pauses { 1_100..=2_200 } else { 100..=1_400 };
         plan.push(Blow {
@@ -241,6 +246,13 @@ mod tests {
                     })
                     .collect();
                 assert!(replicas.len() < 2 || replicas[0] != replicas[1], "{blow:?}");
+                let place = |wanted: fn(&Fault) -> bool| blow.faults.iter().position(wanted);
+                if let (Some(disk), Some(postgres)) = (
+                    place(|fault| matches!(fault, Fault::Disk(_))),
+                    place(|fault| *fault == Fault::Postgres),
+                ) {
+                    assert!(disk < postgres, "{blow:?}");
+                }
             }
         }
     }
