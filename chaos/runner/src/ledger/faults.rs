@@ -30,7 +30,7 @@ pub(crate) enum Kind {
     Disk,
     /// A replica's clock jumps.
     Clock,
-    /// A replica fails inside its batches: by a lost connection, or by its own end.
+    /// A replica fails inside its batches: by a lost connection, by its own end, or by a stall.
     Failpoint,
 }
 
@@ -188,10 +188,11 @@ fn fault(random: &mut StdRng, kind: Kind, replica: usize) -> Fault {
                 .get(random.random_range(0..POINTS.len()))
                 .copied()
                 .unwrap_or_default();
-            let spec = if random.random_bool(0.5) {
-                format!("{point}={}%return(abort)", random.random_range(1..=10))
-            } else {
-                format!("{point}={}%return(lost)", random.random_range(5..=40))
+            let spec = match random.random_range(0..3) {
+                0 => format!("{point}={}%return(abort)", random.random_range(1..=10)),
+                1 => format!("{point}={}%return(lost)", random.random_range(5..=40)),
+                // Longer than a transaction may be idle: the database ends it.
+                _ => format!("{point}={}%sleep(1300)", random.random_range(2..=15)),
             };
             Fault::Failpoint(replica, spec)
         }
