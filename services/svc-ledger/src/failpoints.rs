@@ -2,7 +2,8 @@
 //!
 //! With the feature `failpoints`, `FAILPOINTS` says what happens where and how often, for example
 //! `poster-before-commit=2%return(abort);poster-after-commit=5%return(lost)`: `abort` ends the process as SIGKILL
-//! would, `lost` is the loss of the connection, `sleep(1300)` in place of `return(…)` is a stall. Without the feature nothing of it is compiled.
+//! would, `lost` is the loss of the connection, `sleep(1100)` in place of `return(…)` is a stall that outlasts what the
+//! database allows a transaction. Without the feature nothing of it is compiled.
 
 /// Takes the settings from the environment, for as long as the process runs.
 #[cfg(feature = "failpoints")]

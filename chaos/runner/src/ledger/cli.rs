@@ -28,6 +28,9 @@ struct Arguments {
     /// Which faults: kill, pause, postgres, cut, disk, clock, failpoint, with commas; or none
     #[arg(long, default_value_t = Kinds(Kind::ALL.to_vec()))]
     faults: Kinds,
+    /// What svc-ledger's failpoints do, in place of what the seed says: `poster-before-commit=20%sleep(1100)`
+    #[arg(long, value_name = "POINTS")]
+    failpoints: Option<String>,
     /// Clients at once
     #[arg(long, default_value_t = 40)]
     clients: u32,
@@ -68,6 +71,7 @@ fn all_runs(arguments: &Arguments) -> anyhow::Result<bool> {
         clients: arguments.clients,
         replicas: arguments.replicas,
         kinds: arguments.faults.0.clone(),
+        failpoints: arguments.failpoints.clone(),
         binaries: arguments.binaries.clone().unwrap_or_else(|| own.to_owned()),
         keep: keep.clone(),
     };
@@ -78,7 +82,10 @@ fn all_runs(arguments: &Arguments) -> anyhow::Result<bool> {
         faults,
         ..
     } = arguments;
-    let stamp = format!("{seconds} s, {clients} clients, {replicas} replicas, faults {faults}");
+    let mut stamp = format!("{seconds} s, {clients} clients, {replicas} replicas, faults {faults}");
+    if let Some(points) = &arguments.failpoints {
+        stamp.push_str(&format!(", failpoints {points}"));
+    }
     let mut summary = Summary::open(keep.join("summary.json"), stamp, arguments.resume);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

@@ -164,8 +164,13 @@ pub(crate) fn plan(seed: u64, traffic: Duration, kinds: &[Kind], replicas: usize
             Fault::Postgres => 1,
             _ => 2,
         });
-        let pauses = faults.iter().any(|fault| matches!(fault, Fault::Pause(_)));
-        let hold = if pauses { 1_100..=2_200 } else { 100..=1_400 };
+        // Who stalled must wake up before it is killed, or nobody hears what it says then.
+        let stalls = |fault: &Fault| matches!(fault, Fault::Pause(_) | Fault::Failpoint(..));
+        let hold = if faults.iter().any(stalls) {
+            1_200..=2_400
+        } else {
+            100..=1_400
+        };
         plan.push(Blow {
             after: Duration::from_millis(random.random_range(100..=600)),
             faults,
@@ -192,7 +197,7 @@ fn fault(random: &mut StdRng, kind: Kind, replica: usize) -> Fault {
                 0 => format!("{point}={}%return(abort)", random.random_range(1..=10)),
                 1 => format!("{point}={}%return(lost)", random.random_range(5..=40)),
                 // Longer than a transaction may be idle: the database ends it.
-                _ => format!("{point}={}%sleep(1300)", random.random_range(2..=15)),
+                _ => format!("{point}={}%sleep(1100)", random.random_range(2..=15)),
             };
             Fault::Failpoint(replica, spec)
         }

@@ -48,6 +48,8 @@ pub(crate) struct Settings {
     pub(crate) clients: u32,
     pub(crate) replicas: usize,
     pub(crate) kinds: Vec<Kind>,
+    /// What the failpoints do, in place of what the seed says.
+    pub(crate) failpoints: Option<String>,
     /// The folder of the programs: svc-ledger with failpoints, and the issuer of tokens.
     pub(crate) binaries: PathBuf,
     /// The folder for the histories and logs of runs that are not ok.
@@ -179,7 +181,12 @@ impl Stage {
         seed: u64,
     ) -> anyhow::Result<Outcomes> {
         let begun = Instant::now();
-        let blows = plan(seed, settings.traffic, &settings.kinds, settings.replicas);
+        let mut blows = plan(seed, settings.traffic, &settings.kinds, settings.replicas);
+        for fault in blows.iter_mut().flat_map(|blow| &mut blow.faults) {
+            if let (Fault::Failpoint(_, points), Some(wanted)) = (fault, &settings.failpoints) {
+                points.clone_from(wanted);
+            }
+        }
         let mut history = History::default();
         let played = self.try_play(runtime, settings, seed, &blows, &mut history);
         interrupt::check()?;
