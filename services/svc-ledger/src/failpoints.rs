@@ -16,8 +16,8 @@ pub(crate) fn start() {}
 
 /// What happens where a point is hit.
 #[cfg(feature = "failpoints")]
-pub(crate) fn hit(action: Option<String>) -> lp_pg::PgError {
-    if action.as_deref() == Some("abort") {
+pub(crate) fn hit(action: Option<&str>) -> lp_pg::PgError {
+    if action == Some("abort") {
         std::process::abort();
     }
     let lost = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
@@ -28,7 +28,9 @@ pub(crate) fn hit(action: Option<String>) -> lp_pg::PgError {
 macro_rules! failpoint {
     ($name:literal) => {
         #[cfg(feature = "failpoints")]
-        fail::fail_point!($name, |action| Err(crate::failpoints::hit(action)));
+        fail::fail_point!($name, |action: Option<String>| {
+            Err(crate::failpoints::hit(action.as_deref()))
+        });
     };
 }
 pub(crate) use failpoint;
