@@ -48,6 +48,14 @@ pub(crate) enum Work {
 impl Work {
     pub(crate) const ALL: [Self; 5] = [Self::Spread, Self::Hot, Self::Skewed, Self::Batches, Self::Reads];
 
+    /// How many of so many callers send it at once: a batch waits for as many transactions as it has.
+    pub(crate) fn callers(self, callers: u32) -> u32 {
+        match self {
+            Self::Batches => (callers / 8).max(1),
+            _ => callers,
+        }
+    }
+
     /// Its name, and transactions (or reads) in one request.
     pub(crate) fn scenario(self) -> Scenario<'static> {
         match self {

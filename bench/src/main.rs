@@ -154,11 +154,12 @@ async fn measure(arguments: &Arguments, admin: &Url, plan: &Plan) -> anyhow::Res
     let mut most = 0;
     for work in Work::ALL {
         interrupt::check()?;
-        tell(&format!("{}, {} callers", work.scenario().0, arguments.callers));
+        let callers = work.callers(arguments.callers);
+        tell(&format!("{}, {callers} callers", work.scenario().0));
         let ledger = ledger.clone();
         let request = move |number| ledger.clone().request(work, number);
-        at_most(work.scenario(), arguments.callers, warm_up, request.clone()).await?;
-        let found = at_most(work.scenario(), arguments.callers, lasting, request).await?;
+        at_most(work.scenario(), callers, warm_up, request.clone()).await?;
+        let found = at_most(work.scenario(), callers, lasting, request).await?;
         if work == Work::Spread {
             most = whole(found.per_second);
         }

@@ -30,6 +30,9 @@ pub fn connect_options(url: &SecretUrl, ssl: SslMode) -> Result<PgConnectOptions
     Ok(PgConnectOptions::from_str(url.expose())?.ssl_mode(ssl))
 }
 
+/// A connection of the pool that was idle for longer is asked whether it still is one.
+const TRUSTED: Duration = Duration::from_secs(1);
+
 /// A service's database, as the role that serves.
 #[derive(Clone, Debug)]
 pub struct Database {
@@ -55,6 +58,16 @@ impl Database {
         let pool = PgPoolOptions::new()
             .max_connections(config.database_max_connections)
             .acquire_timeout(Duration::from_secs(3))
+            // A connection that was used a moment ago is there; asking it costs as much as a read.
+            .test_before_acquire(false)
+            .before_acquire(|connection, used| {
+                Box::pin(async move {
+                    if used.idle_for > TRUSTED {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .connect_lazy_with(pooled);
         Ok(Self { pool, direct })
     }

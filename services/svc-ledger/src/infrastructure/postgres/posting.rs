@@ -118,7 +118,8 @@ impl Session {
         let mut connection = database.session().await?;
         sqlx::raw_sql(
             "SET idle_in_transaction_session_timeout = '1s'; SET lock_timeout = '2s'; SET tcp_user_timeout = '3s';
-             SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_mergejoin = off; SET jit = off",
+             SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_hashjoin = off;
+             SET enable_mergejoin = off; SET jit = off",
         )
         .execute(&mut connection)
         .await?;
