@@ -29,9 +29,17 @@ fn every_rpc_that_is_not_a_read_takes_an_idempotency_key() {
         if method.is_client_streaming() {
             continue;
         }
-        let read = ["Get", "List", "Export", "Authorize", "Lookup", "BatchGet", "Check"]
-            .iter()
-            .any(|verb| method.name().starts_with(verb));
+        let read = [
+            "Get",
+            "List",
+            "Export",
+            "Authorize",
+            "Lookup",
+            "BatchGet",
+            "Check",
+        ]
+        .iter()
+        .any(|verb| method.name().starts_with(verb));
         let access =
             access_of(&method).unwrap_or_else(|| panic!("{} has no access option", method.full_name()));
         assert_eq!(access.idempotent_write, !read, "{}", method.full_name());
