@@ -27,6 +27,8 @@ fn every_rpc_that_is_not_a_read_takes_an_idempotency_key() {
     {
         // What comes in a stream has a key in each of its messages.
         if method.is_client_streaming() {
+            let key = method.input().get_field_by_name("idempotency_key");
+            assert!(key.is_some(), "{}", method.full_name());
             continue;
         }
         let read = [

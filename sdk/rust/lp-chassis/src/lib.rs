@@ -18,11 +18,6 @@ pub mod layer;
 pub mod page;
 pub mod serve;
 
-/// A request allocates some hundred small things on one thread and frees them on another, at which glibc's allocator
-/// spent a fifth of a service's time.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 pub use call::Call;
 pub use chassis::Chassis;
 pub use cli::{Job, Service, main};

@@ -224,8 +224,8 @@ impl Poster {
 }
 
 impl Turn {
-    /// What waits, in order of arrival, as far as it fits, without those whose callers have gone; empty when the holds
-    /// are to be looked at; none when every [`Queue`] is gone.
+    /// What waits, in order of arrival, as far as it fits, without those whose callers have gone; empty when there is
+    /// time for a look at the holds; none when every [`Queue`] is gone.
     async fn take(&mut self) -> Option<Vec<Waiting>> {
         let mut batch = std::mem::take(&mut self.first);
         let mut commands: usize = batch.iter().map(|one| one.wanted.orders.len()).sum();
@@ -247,7 +247,6 @@ impl Turn {
             }
             match self.receiver.try_recv() {
                 Ok(one) => next = Some(one),
-                Err(_) if batch.is_empty() => next = Some(self.receiver.recv().await?),
                 Err(_) => return Some(batch),
             }
         }
@@ -330,9 +329,12 @@ impl Lane {
         let mut parts = vec![batch];
         while let Some(part) = parts.pop() {
             let posted = match first.take() {
-                Some(Err(failure)) if !passes(&failure) => Err(failure),
-                Some(Ok(posted)) => Ok(posted),
-                _ => self.attempt(part).await,
+                Some(Err(failure)) if passes(&failure) => {
+                    warn!(error = %failure, "a batch is tried again");
+                    self.attempt(part).await
+                }
+                Some(posted) => posted,
+                None => self.attempt(part).await,
             };
             match posted {
                 Ok(posted) => verdicts.extend(posted.into_iter().map(Ok)),
