@@ -9,6 +9,7 @@ mod load;
 mod pgbench;
 mod processors;
 mod report;
+mod server;
 
 use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
 
@@ -134,8 +135,10 @@ async fn clients(
 async fn measure(arguments: &Arguments, admin: &Url, plan: &Plan) -> anyhow::Result<Report> {
     let lasting = Duration::from_secs(arguments.seconds);
     let warm_up = lasting / 3;
-    let pgbench = Pgbench::prepare(admin).await?;
     let tell = |what: &str| eprintln!("  {what}");
+    tell("the server is set, and its log written once");
+    server::settle(admin).await?;
+    let pgbench = Pgbench::prepare(admin).await?;
     tell("pgbench");
     let mut references = vec![pgbench.tpc_b(lasting)?, pgbench.one_call(lasting)?];
 

@@ -11,7 +11,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, Interval, MissedTickBehavior, interval, sleep},
 };
-use tracing::{Instrument as _, error, warn};
+use tracing::{Instrument as _, Span, error, warn};
 
 pub use crate::infrastructure::postgres::posting::{Order, Outcome, Terms, Verdict, Wanted};
 use crate::infrastructure::postgres::{
@@ -209,7 +209,28 @@ fn weight(wanted: &Wanted) -> u32 {
 impl Poster {
     /// Posts until every [`Queue`] is gone and what waited was answered. Between batches it ends holds whose time is
     /// over.
+    ///
+    /// On a thread of its own: a batch is nine round trips to the database, one after the other, and among hundreds of
+    /// requests each would wait until the scheduler looks at its sockets again.
     pub async fn run(self) {
+        let (end, ended) = oneshot::channel::<()>();
+        let span = Span::current();
+        let post = move || {
+            let _end = end;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            match runtime {
+                Ok(runtime) => runtime.block_on(self.lanes().instrument(span)),
+                Err(failure) => error!(error = %failure, "the poster has no runtime"),
+            }
+        };
+        let thread = std::thread::Builder::new().name("poster".to_owned()).spawn(post);
+        match thread {
+            Ok(_runs) => _ = ended.await,
+            Err(failure) => error!(error = %failure, "the poster has no thread"),
+        }
+    }
+
+    async fn lanes(self) {
         let turn = Arc::new(Mutex::new(self.turn));
         let mut lanes = JoinSet::new();
         for _ in 0..LANES {
