@@ -17,6 +17,8 @@ pub(crate) struct Report {
     pub(crate) cores: usize,
     /// `SHOW server_version`.
     pub(crate) postgresql: String,
+    /// PostgreSQL's settings that are not its own.
+    pub(crate) settings: [(&'static str, &'static str); 5],
     /// Customer accounts over which requests were spread.
     pub(crate) accounts: u32,
     /// Whether Kafka was away.
@@ -45,9 +47,14 @@ impl Report {
             "Kafka and the relay beside it"
         };
         let mut text = format!(
-            "{} cores for server, service and generator together; PostgreSQL {}, each commit on the disk; {kafka}; \
+            "{} cores for server, service and generator together; PostgreSQL {}, each commit on the disk, {}; {kafka}; \
              {} accounts\n\n",
-            self.cores, self.postgresql, self.accounts
+            self.cores,
+            self.postgresql,
+            self.settings
+                .map(|(name, value)| format!("{name} = {value}"))
+                .join(", "),
+            self.accounts
         );
         let reference = self.reference();
         let _ = writeln!(
@@ -130,6 +137,7 @@ mod tests {
         let report = Report {
             cores: 2,
             postgresql: "18.4".to_owned(),
+            settings: crate::server::SETTINGS,
             accounts: 10,
             without_kafka: false,
             memory: Memory { service_mib: 100 },

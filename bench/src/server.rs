@@ -5,8 +5,9 @@ use anyhow::Context as _;
 use sqlx::{Connection as _, PgConnection};
 use url::Url;
 
-/// Settings that are not PostgreSQL's own, with their values; all can be changed while it runs.
-pub(crate) const SETTINGS: [(&str, &str); 4] = [
+/// Settings that are not PostgreSQL's own, with their values; the first takes a restart.
+pub(crate) const SETTINGS: [(&str, &str); 5] = [
+    ("shared_buffers", "4GB"),
     ("wal_compression", "lz4"),
     ("min_wal_size", "4GB"),
     ("max_wal_size", "8GB"),
@@ -16,12 +17,11 @@ pub(crate) const SETTINGS: [(&str, &str); 4] = [
 /// Segments of the log, 16 MiB each: as many as [`SETTINGS`] keep.
 const SEGMENTS: u32 = 256;
 
-/// Sets the server, and has the files of its log made: a server that has run for a while uses old ones again, and a
-/// new one writes 16 MiB of zeros whenever it needs another, for which every commit waits.
+/// Sets the server, which is to be started again after it.
 ///
 /// # Errors
 /// When PostgreSQL refuses a setting or cannot be reached.
-pub(crate) async fn settle(admin: &Url) -> anyhow::Result<()> {
+pub(crate) async fn set(admin: &Url) -> anyhow::Result<()> {
     let mut session = PgConnection::connect(admin.as_str()).await?;
     for (name, value) in SETTINGS {
         let set = format!("ALTER SYSTEM SET {name} = '{value}'");
@@ -30,9 +30,16 @@ pub(crate) async fn settle(admin: &Url) -> anyhow::Result<()> {
             .await
             .with_context(|| format!("PostgreSQL refuses {name} = {value}"))?;
     }
-    sqlx::raw_sql("SELECT pg_reload_conf()")
-        .execute(&mut session)
-        .await?;
+    Ok(())
+}
+
+/// Has the files of its log made: a server that has run for a while uses old ones again, and a
+/// new one writes 16 MiB of zeros whenever it needs another, for which every commit waits.
+///
+/// # Errors
+/// When PostgreSQL cannot be reached.
+pub(crate) async fn settle(admin: &Url) -> anyhow::Result<()> {
+    let mut session = PgConnection::connect(admin.as_str()).await?;
     for _ in 0..SEGMENTS {
         sqlx::raw_sql("SELECT pg_logical_emit_message(false, 'bench', 'a segment'); SELECT pg_switch_wal()")
             .execute(&mut session)

@@ -15,7 +15,7 @@ use crate::workspace::Workspace;
 pub(crate) enum Subject {
     /// Transactions per second and latencies of svc-ledger at fixed arrival rates, beside pgbench on the same server
     Ledger {
-        /// What the benchmark takes, for example `--rates 500,2000 --seconds 30 --json result.json`; `-- --help`
+        /// What the benchmark takes, for example `--seconds 30 --json result.json`, or `--growth`; `-- --help`
         /// lists all of it
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         bench: Vec<String>,

@@ -95,7 +95,23 @@ impl Reading {
         }))
     }
 
-    fn posted(
+    /// As CreateTransaction, a batch and an import ask for it. A part of them takes effect before they are posted.
+    pub(super) fn wanted(&self, post: &Post) -> ledger::CreateTransactionRequest {
+        let lines = post.lines.iter();
+        let earlier = || self.origin.checked_sub(Duration::from_hours(1)).ok();
+        let dated = post.reference.ends_with('3');
+        ledger::CreateTransactionRequest {
+            entries: lines
+                .map(|line| new_entry(line, self.asset(&line.account)))
+                .collect(),
+            reference: post.reference.clone(),
+            releases_hold_ids: post.releases.clone(),
+            effective_at: dated.then(earlier).flatten().map(time::to_wire),
+            ..Default::default()
+        }
+    }
+
+    pub(super) fn posted(
         &self,
         merchant: MerchantId,
         transaction: Option<ledger::Transaction>,
@@ -114,9 +130,19 @@ impl Reading {
 }
 
 /// Why there is no outcome to read: what the service said, or what was wrong with its answer.
-enum Failed {
+pub(super) enum Failed {
     Said(Status),
     Wrong(anyhow::Error),
+}
+
+impl Failed {
+    /// As the history tells of it.
+    pub(super) fn outcome(self) -> Outcome {
+        match self {
+            Self::Said(status) => outcome_of(&status),
+            Self::Wrong(error) => Outcome::Unknown(format!("{error:#}")),
+        }
+    }
 }
 
 impl From<Status> for Failed {
@@ -189,10 +215,7 @@ impl LedgerApi {
             Request::Read(read) => self.balance(merchant, &read.account, patience).await,
             Request::Trade(_) | Request::Look(_) => Err(anyhow!("the ledger knows no trade").into()),
         };
-        outcome.unwrap_or_else(|failed| match failed {
-            Failed::Said(status) => outcome_of(&status),
-            Failed::Wrong(error) => Outcome::Unknown(format!("{error:#}")),
-        })
+        outcome.unwrap_or_else(Failed::outcome)
     }
 
     async fn post(
@@ -208,10 +231,10 @@ impl LedgerApi {
             let line = post.lines.iter().find(|line| line.side == side);
             line.context("no line of a customer")
         };
-        let reference = post.reference.clone();
         match post.kind {
             Kind::Earn => {
                 let line = customer(Side::Credit)?;
+                let reference = post.reference.clone();
                 let message = ledger::EarnRequest {
                     account_id: line.account.clone(),
                     amount: money(line.amount, reading.asset(&line.account)),
@@ -224,6 +247,7 @@ impl LedgerApi {
             }
             Kind::Burn => {
                 let line = customer(Side::Debit)?;
+                let reference = post.reference.clone();
                 let message = ledger::BurnRequest {
                     account_id: line.account.clone(),
                     amount: money(line.amount, reading.asset(&line.account)),
@@ -235,16 +259,7 @@ impl LedgerApi {
                 Ok(reading.posted(merchant, answer.transaction, answer.balance.as_slice(), &[])?)
             }
             Kind::General | Kind::Capture | Kind::Reversal => {
-                let lines = post.lines.iter();
-                let message = ledger::CreateTransactionRequest {
-                    entries: lines
-                        .map(|line| new_entry(line, reading.asset(&line.account)))
-                        .collect(),
-                    reference,
-                    releases_hold_ids: post.releases.clone(),
-                    ..Default::default()
-                };
-                let request = self.request(merchant, key, patience, message)?;
+                let request = self.request(merchant, key, patience, reading.wanted(post))?;
                 let answer = client.create_transaction(request).await?.into_inner();
                 Ok(reading.posted(merchant, answer.transaction, &answer.balances, &answer.holds)?)
             }

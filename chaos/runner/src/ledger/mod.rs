@@ -6,6 +6,7 @@
 //! `shim.rs` (the slow disk and the clock that jumps), `sums.rs` (what the database itself adds up).
 
 mod api;
+mod batches;
 mod cli;
 mod faults;
 mod observe;

@@ -6,7 +6,7 @@ use std::{
     fs::File,
     io::BufWriter,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, Mutex, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -256,6 +256,7 @@ impl Stage {
             world,
             recorder,
             stop: false.into(),
+            open_batches: Mutex::default(),
         });
 
         let clients = runtime.spawn(traffic::run(Arc::clone(&shared), seed, settings.clients));

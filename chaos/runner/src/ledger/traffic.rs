@@ -3,8 +3,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::Arc,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -16,16 +18,18 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use super::{
     api::{LedgerApi, Reading},
+    batches::{SentBatch, batch_of},
     world::{Merchant, World},
 };
 use crate::{api::POINTS, recorder::Recorder, trade_api::CURRENCY, traffic::moving};
 
-/// Process numbers of one client: its calls at the same time have different ones.
-const LANES: u32 = 2;
+/// Process numbers of one client: its calls at the same time have different ones. Odd, so that the clients' first ones
+/// spread over two replicas.
+const LANES: u32 = 13;
 /// How often a client asks again before it leaves a request alone.
-const TRIES: u32 = 5;
+pub(super) const TRIES: u32 = 5;
 /// How long a client waits that is in no hurry.
-const PATIENCE: Duration = Duration::from_secs(3);
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 /// For how long holds are placed, milliseconds.
 const HOLD: std::ops::RangeInclusive<u64> = 50..=2_500;
 
@@ -38,11 +42,13 @@ pub(crate) struct Shared {
     pub(crate) world: World,
     pub(crate) recorder: Recorder,
     pub(crate) stop: AtomicBool,
+    /// Of which nobody knows what became.
+    pub(crate) open_batches: Mutex<Vec<SentBatch>>,
 }
 
-struct Client {
-    shared: Arc<Shared>,
-    random: StdRng,
+pub(super) struct Client {
+    pub(super) shared: Arc<Shared>,
+    pub(super) random: StdRng,
     number: u32,
     keys: u32,
 }
@@ -65,8 +71,13 @@ pub(crate) async fn run(shared: Arc<Shared>, seed: u64, clients: u32) {
 /// Asks once more for everything whose outcome nobody knows, under its own key, until it is answered or the time is
 /// over: the retry tells the truth.
 pub(crate) async fn finish(shared: &Arc<Shared>, limit: Duration) {
+    shared.finish_batches(limit).await;
     let mut open: BTreeMap<(String, String, String), (Request, bool)> = BTreeMap::new();
     for call in shared.recorder.operations() {
+        // A batch is asked for again as a whole, by whoever sent it.
+        if batch_of(&call.key).is_some() {
+            continue;
+        }
         let known = !matches!(call.outcome, Outcome::Unknown(_));
         let text = serde_json::to_string(&call.request).unwrap_or_default();
         if !call.key.is_empty() {
@@ -102,6 +113,12 @@ pub(crate) async fn finish(shared: &Arc<Shared>, limit: Duration) {
 }
 
 impl Shared {
+    /// The replica that a process calls.
+    pub(super) fn api(&self, process: u32) -> Option<&LedgerApi> {
+        let replica = usize::try_from(process).unwrap_or(0).checked_rem(self.apis.len());
+        replica.and_then(|replica| self.apis.get(replica))
+    }
+
     /// Calls one replica, once.
     async fn once(
         &self,
@@ -111,8 +128,7 @@ impl Shared {
         request: &Request,
         patience: Duration,
     ) -> Outcome {
-        let replica = usize::try_from(process).unwrap_or(0).checked_rem(self.apis.len());
-        let Some(api) = replica.and_then(|replica| self.apis.get(replica)) else {
+        let Some(api) = self.api(process) else {
             return Outcome::Unknown("there is no replica".to_owned());
         };
         let call = api.call(&self.reading, merchant.id, key, request, patience);
@@ -127,7 +143,7 @@ impl Shared {
 
     /// Calls until the outcome is known, at most so often, each time another replica. Only the first call has the
     /// patience that is given.
-    async fn insist(
+    pub(super) async fn insist(
         &self,
         process: u32,
         merchant: &Merchant,
@@ -178,6 +194,8 @@ impl Client {
         if self.random.random_bool(0.12) {
             let account = self.any_of(&[&merchant.customers, &merchant.cards]);
             shared.read(self.lane(0), merchant, &account).await;
+        } else if self.random.random_bool(0.08) {
+            self.send_several(merchant).await;
         } else if let Some(request) = self.wanted(merchant) {
             self.send(merchant, request).await;
         }
@@ -185,16 +203,15 @@ impl Client {
 
     /// A write, with what networks and clients do to writes.
     async fn send(&mut self, merchant: &Merchant, request: Request) {
-        self.keys = self.keys.saturating_add(1);
-        let key = format!("{}-{}", self.number, self.keys);
-        // Some deadlines end in the middle of the commit.
-        let patience = if self.random.random_bool(0.15) {
-            Duration::from_millis(self.random.random_range(1..=60))
-        } else {
-            PATIENCE
-        };
+        let key = self.key();
+        let patience = self.patience();
         let shared = Arc::clone(&self.shared);
         let (one, other) = (self.lane(0), self.lane(1));
+        if let Request::Post(post) = &request
+            && self.random.random_bool(0.1)
+        {
+            shared.try_out(one, merchant, &key, post).await;
+        }
         let send = |lane, tries| shared.insist(lane, merchant, &key, &request, tries, patience);
         match self.random.random_range(0..100) {
             0..70 => send(one, TRIES).await,
@@ -220,7 +237,22 @@ impl Client {
         }
     }
 
-    fn wanted(&mut self, merchant: &Merchant) -> Option<Request> {
+    /// A new one.
+    pub(super) fn key(&mut self) -> String {
+        self.keys = self.keys.saturating_add(1);
+        format!("{}-{}", self.number, self.keys)
+    }
+
+    /// Some deadlines end in the middle of the commit.
+    pub(super) fn patience(&mut self) -> Duration {
+        if self.random.random_bool(0.15) {
+            Duration::from_millis(self.random.random_range(1..=60))
+        } else {
+            PATIENCE
+        }
+    }
+
+    pub(super) fn wanted(&mut self, merchant: &Merchant) -> Option<Request> {
         let amount = self.random.random_range(1..=60_i64);
         let name = if self.random.random_bool(0.5) {
             format!("order-{}-{}", self.number, self.keys)
@@ -364,7 +396,7 @@ impl Client {
         all.get(at).copied().cloned().unwrap_or_default()
     }
 
-    fn lane(&self, lane: u32) -> u32 {
+    pub(super) fn lane(&self, lane: u32) -> u32 {
         self.number.wrapping_mul(LANES).wrapping_add(lane)
     }
 }

@@ -1,5 +1,5 @@
 //! The layer that each request passes, whether it came as gRPC or as REST: who calls, until when, whether
-//! there is room, and afterwards one log line and the metrics.
+//! there is room, and afterwards one log line and the metrics. What there is no room for is only counted.
 
 use std::{
     collections::HashMap,
@@ -20,12 +20,15 @@ use lp_error::{Code, Error, LogLevel};
 use lp_telemetry::{Counter, Gauge, Histogram, Metrics, RequestCost};
 use lp_types::{CallerContext, RequestId, time::Ambient};
 use prost_reflect::{DescriptorPool, MethodDescriptor, ServiceDescriptor};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{Status, body::Body};
 use tower::{Layer, Service};
 use tracing::Instrument as _;
 
-use crate::call::{Call, unauthenticated};
+use crate::{
+    call::{Call, unauthenticated},
+    shares::Shares,
+};
 
 /// The header that names a request, in and out.
 pub const REQUEST_ID: &str = "x-request-id";
@@ -59,7 +62,8 @@ struct Shared {
     rpcs: HashMap<String, Arc<Rpc>>,
     policy: Policy,
     verifier: Verifier,
-    room: Semaphore,
+    room: Arc<Semaphore>,
+    shares: Shares,
     ambient: Ambient,
     requests: Counter,
     seconds: Histogram,
@@ -83,7 +87,8 @@ impl RequestLayer {
         // From the start: an autoscaler takes a pod without the metric for one that it knows nothing of.
         in_flight.add(0, &[]);
         Self(Arc::new(Shared {
-            room: Semaphore::new(policy.max_in_flight),
+            room: Arc::new(Semaphore::new(policy.max_in_flight)),
+            shares: Shares::of(policy.max_in_flight),
             rpcs: rpcs_of(pool),
             policy,
             verifier,
@@ -150,7 +155,14 @@ where
         let inner = std::mem::replace(&mut self.inner, ready);
         let shared = Arc::clone(&self.shared);
         match shared.rpcs.get(request.uri().path()).cloned() {
-            Some(rpc) => Box::pin(serve(shared, inner, request, rpc)),
+            // Before anything else is looked at: to refuse has to cost little, or it does not help.
+            Some(rpc) => match Arc::clone(&shared.room).try_acquire_owned() {
+                Ok(room) => Box::pin(serve(shared, inner, request, rpc, room)),
+                Err(_full) => {
+                    let refused = shared.refuse(request.headers(), &rpc.name);
+                    Box::pin(async move { Ok(refused) })
+                }
+            },
             None => {
                 let mut inner = inner;
                 inner.call(request).boxed()
@@ -176,6 +188,31 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// The answer to a request for which there is no room. It is counted, and no line is logged at the usual levels:
+    /// thousands of them a second would take the room of those that are served.
+    fn refuse(&self, headers: &HeaderMap, rpc: &str) -> Response<Body> {
+        let id = request_id(headers, &self.ambient);
+        let mut response = refusal(no_room());
+        name_it(&mut response, id);
+        let code = name(tonic::Code::ResourceExhausted);
+        self.requests.add(1, &[("rpc", rpc), ("code", code)]);
+        tracing::debug!(rpc, code, request_id = %id, "no room");
+        response
+    }
+}
+
+fn no_room() -> Error {
+    Error::overloaded(Duration::from_millis(100))
+}
+
+/// Tells the caller the request's id.
+fn name_it(response: &mut Response<Body>, id: RequestId) {
+    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+}
+
 /// The id that the caller gave, or a new one.
 pub(crate) fn request_id(headers: &HeaderMap, ambient: &Ambient) -> RequestId {
     let given = headers
@@ -190,6 +227,7 @@ async fn serve<S, B>(
     inner: S,
     mut request: Request<B>,
     rpc: Arc<Rpc>,
+    room: OwnedSemaphorePermit,
 ) -> Result<Response<Body>, S::Error>
 where
     S: Service<Request<B>, Response = Response<Body>>,
@@ -209,31 +247,31 @@ where
         let timeout = theirs.map_or(longest, |t| t.min(longest));
         let deadline = started.checked_add(timeout).unwrap_or(started);
         let mut caller = None;
-        let (outcome, cost) = match shared.room.try_acquire() {
-            Err(_full) => nothing_but(Error::overloaded(Duration::from_millis(100))),
-            Ok(_room) => {
-                // In the deadline too: the issuer's keys may have to be fetched first.
-                let finding = shared.caller(request.headers(), rpc.access.as_ref(), id);
-                let found = tokio::time::timeout(timeout, finding).await;
-                match found.unwrap_or_else(|_late| Err(Error::deadline_exceeded())) {
-                    Err(error) => nothing_but(error),
-                    Ok(found) => {
-                        caller = Some(found.clone());
-                        request.extensions_mut().insert(Call {
-                            caller: found,
-                            deadline,
-                        });
-                        let remaining = deadline.saturating_duration_since(Instant::now());
-                        lp_telemetry::measured(bounded(inner, request, remaining)).await
-                    }
-                }
+        // In the deadline too: the issuer's keys may have to be fetched first.
+        let finding = shared.caller(request.headers(), rpc.access.as_ref(), id);
+        let found = tokio::time::timeout(timeout, finding).await;
+        let admitted = found
+            .unwrap_or_else(|_late| Err(Error::deadline_exceeded()))
+            .and_then(|found| {
+                let share = shared.shares.take(found.merchant, 1);
+                Ok((found, share.ok_or_else(no_room)?))
+            });
+        let (outcome, cost) = match admitted {
+            Err(error) => (Ok(refusal(error)), RequestCost::default()),
+            Ok((found, _share)) => {
+                caller = Some(found.clone());
+                request.extensions_mut().insert(Call {
+                    caller: found,
+                    deadline,
+                });
+                let remaining = deadline.saturating_duration_since(Instant::now());
+                lp_telemetry::measured(bounded(inner, request, remaining)).await
             }
         };
+        drop(room);
         under_way.end();
         let mut response = outcome?;
-        if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
-            response.headers_mut().insert(REQUEST_ID, value);
-        }
+        name_it(&mut response, id);
         let code = tell(
             &rpc.name,
             &response,
@@ -299,11 +337,6 @@ where
         Ok(Err(_panic)) => Ok(refusal(Error::internal("the handler panicked"))),
         Err(_late) => Ok(refusal(Error::deadline_exceeded())),
     }
-}
-
-/// The answer to a request that no handler sees.
-fn nothing_but<E>(error: Error) -> (Result<Response<Body>, E>, RequestCost) {
-    (Ok(refusal(error)), RequestCost::default())
 }
 
 fn refusal(error: Error) -> Response<Body> {

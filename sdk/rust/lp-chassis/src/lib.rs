@@ -2,12 +2,12 @@
 //! each request passes, whether it came as gRPC or as REST.
 //!
 //! Owns: [`Service`] and [`main`] ([`cli`]), [`App`] and how it is served and drained ([`serve`]), the
-//! request layer ([`layer`]), what a handler needs to know of a request ([`call`]), pages of lists
+//! request layer ([`layer`]), how merchants share what room there is ([`shares`]), what a handler needs to know of a request ([`call`]), pages of lists
 //! ([`page`]). Start with [`Service`], then [`serve`].
 //!
 //! Invariants and the tests that hold them (`tests/it`):
 //! - no rpc is reached but by a caller who may call it, over gRPC and REST alike: `caller::*`;
-//! - beyond capacity a request is refused at once: `overload::*`;
+//! - beyond capacity a request is refused at once, and no merchant takes all of it: `overload::*`, [`shares`];
 //! - a deadline ends the request: `deadline::*`;
 //! - SIGTERM lets requests under way finish, then the tasks: `drain::*`.
 
@@ -17,6 +17,7 @@ pub mod cli;
 pub mod layer;
 pub mod page;
 pub mod serve;
+pub mod shares;
 
 pub use call::Call;
 pub use chassis::Chassis;

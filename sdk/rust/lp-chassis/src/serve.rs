@@ -4,7 +4,7 @@
 //! finish (bounded: open streams could hold it for ever) → tasks end (consumers commit, the relay finishes)
 //! → telemetry is flushed → exit 0.
 
-use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
+use std::{future::Future, net::SocketAddr, path::Path, pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::{
@@ -23,7 +23,10 @@ use lp_telemetry::Metrics;
 use lp_types::time::Ambient;
 use tokio::{net::TcpListener, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
-use tonic::service::Routes;
+use tonic::{
+    service::Routes,
+    transport::{Identity, ServerTlsConfig},
+};
 use tower::Layer as _;
 use tracing::{error, info};
 
@@ -209,7 +212,7 @@ pub async fn start(
     }
     let reflection = reflection.build_v1()?;
     let routes = app.routes.add_service(health_service).add_service(reflection);
-    let grpc_server = tonic::transport::Server::builder()
+    let grpc_server = over_tls(tonic::transport::Server::builder(), serve)?
         .layer(layer)
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .max_connection_age(Duration::from_secs(300))
@@ -241,6 +244,23 @@ pub async fn start(
         stop,
         ended,
     })
+}
+
+/// A server that speaks TLS, where there is a certificate.
+fn over_tls(
+    server: tonic::transport::Server,
+    serve: &lp_config::Serve,
+) -> anyhow::Result<tonic::transport::Server> {
+    let (Some(cert), Some(key)) = (&serve.tls_cert, &serve.tls_key) else {
+        return Ok(server);
+    };
+    let read = |variable: &str, file: &Path| {
+        std::fs::read(file).with_context(|| format!("{variable}: {} cannot be read", file.display()))
+    };
+    let identity = Identity::from_pem(read("TLS_CERT", cert)?, read("TLS_KEY", key)?);
+    server
+        .tls_config(ServerTlsConfig::new().identity(identity))
+        .context("TLS_CERT, TLS_KEY: not a certificate and its key")
 }
 
 async fn bind(address: SocketAddr, variable: &str) -> anyhow::Result<TcpListener> {

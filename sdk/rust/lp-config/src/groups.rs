@@ -1,6 +1,6 @@
 //! Groups of settings that services share.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, ValueEnum, builder::NonEmptyStringValueParser};
 use secrecy::SecretString;
@@ -39,8 +39,14 @@ pub struct Serve {
     /// Address for REST, /metrics, /version and /healthz, host:port.
     #[arg(long, env = "HTTP_ADDR")]
     pub http_addr: SocketAddr,
+    /// The certificate chain, PEM, with which gRPC is served over TLS; absent: in the clear. Read at the start.
+    #[arg(long, env = "TLS_CERT", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// Its private key, PEM.
+    #[arg(long, env = "TLS_KEY", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
     /// Requests under way at once; one more is refused with OVERLOADED.
-    #[arg(long, env = "MAX_IN_FLIGHT", default_value_t = 2_048)]
+    #[arg(long, env = "MAX_IN_FLIGHT", default_value_t = 512)]
     pub max_in_flight: usize,
     /// Longest time for a request, in milliseconds; a caller's shorter deadline holds.
     #[arg(long, env = "REQUEST_TIMEOUT_MS", default_value_t = 10_000)]

@@ -37,6 +37,8 @@ pub fn settings(database: Database, kafka: Kafka) -> Common {
         serve: Serve {
             grpc_addr: anywhere,
             http_addr: anywhere,
+            tls_cert: None,
+            tls_key: None,
             max_in_flight: 2_048,
             request_timeout_ms: 20_000,
             drain_delay_ms: 0,

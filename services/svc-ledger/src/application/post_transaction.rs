@@ -3,6 +3,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use lp_chassis::shares::{Share, Shares};
 use lp_pg::{Database, Failure, PgError};
 use lp_telemetry::{Gauge, Histogram, Metrics};
 use lp_types::time::Ambient;
@@ -21,7 +22,9 @@ use crate::infrastructure::postgres::{
 };
 
 /// Commands that may wait or be under way; one more is refused at once.
-const QUEUE: usize = 4_096;
+const QUEUE: usize = 8_192;
+/// How many of them streams may have, which wait for room and would otherwise take all that comes free.
+const STREAMED: usize = QUEUE / 2;
 /// Commands in one PostgreSQL transaction, beside those of the last request that it takes.
 const BATCH: usize = 256;
 /// Batches under way at once: one is posted while the commits of the others are awaited.
@@ -42,7 +45,13 @@ struct Waiting {
     since: Instant,
     answer: oneshot::Sender<Answer>,
     /// Its room, until it is answered.
-    _room: OwnedSemaphorePermit,
+    _room: Room,
+}
+
+struct Room {
+    _commands: OwnedSemaphorePermit,
+    _called: Option<Share>,
+    _streamed: Option<OwnedSemaphorePermit>,
 }
 
 /// Where requests queue up for the poster.
@@ -51,6 +60,9 @@ pub struct Queue {
     sender: mpsc::UnboundedSender<Waiting>,
     /// Bounds what waits and is under way, by commands.
     room: Arc<Semaphore>,
+    /// Of what is called for. No merchant's calls fill the queue.
+    shares: Shares,
+    streamed: Arc<Semaphore>,
     database: Database,
     ambient: Ambient,
 }
@@ -122,6 +134,8 @@ pub fn poster(
         Queue {
             sender,
             room: Arc::new(Semaphore::new(QUEUE)),
+            shares: Shares::of(QUEUE),
+            streamed: Arc::new(Semaphore::new(STREAMED)),
             database: database.clone(),
             ambient: ambient.clone(),
         },
@@ -145,10 +159,20 @@ impl Queue {
     /// Queues what is wanted and waits for its verdict. A caller that goes away before its batch begins posts nothing.
     ///
     /// # Errors
-    /// OVERLOADED at once when the queue is full; DEPENDENCY_UNAVAILABLE when the database is away.
+    /// OVERLOADED at once when the queue is full, or the merchant's share of it; DEPENDENCY_UNAVAILABLE when the database
+    /// is away.
     pub async fn post(&self, wanted: Wanted) -> lp_error::Result<Verdict> {
+        let full = || lp_error::Error::overloaded(RETRY_AFTER);
+        let share = self
+            .shares
+            .take(wanted.claim.caller.merchant, wanted.orders.len());
+        let share = share.ok_or_else(full)?;
         let room = Arc::clone(&self.room).try_acquire_many_owned(weight(&wanted));
-        let room = room.map_err(|_full| lp_error::Error::overloaded(RETRY_AFTER))?;
+        let room = Room {
+            _commands: room.map_err(|_full| full())?,
+            _called: Some(share),
+            _streamed: None,
+        };
         self.enqueue(wanted, room)?.verdict().await
     }
 
@@ -157,8 +181,15 @@ impl Queue {
     /// # Errors
     /// DEPENDENCY_UNAVAILABLE when the poster has ended.
     pub async fn enter(&self, wanted: Wanted) -> lp_error::Result<Pending> {
-        let room = Arc::clone(&self.room).acquire_many_owned(weight(&wanted)).await;
-        let room = room.map_err(|_closed| lp_error::Error::unavailable("the poster"))?;
+        let (weight, closed) = (weight(&wanted), |_| lp_error::Error::unavailable("the poster"));
+        let streamed = Arc::clone(&self.streamed).acquire_many_owned(weight).await;
+        let streamed = streamed.map_err(closed)?;
+        let room = Arc::clone(&self.room).acquire_many_owned(weight).await;
+        let room = Room {
+            _commands: room.map_err(closed)?,
+            _called: None,
+            _streamed: Some(streamed),
+        };
         self.enqueue(wanted, room)
     }
 
@@ -170,7 +201,7 @@ impl Queue {
         Ok(preview(&self.database, wanted, &*self.ambient.clock).await?)
     }
 
-    fn enqueue(&self, wanted: Wanted, room: OwnedSemaphorePermit) -> lp_error::Result<Pending> {
+    fn enqueue(&self, wanted: Wanted, room: Room) -> lp_error::Result<Pending> {
         let (answer, verdict) = oneshot::channel();
         let waiting = Waiting {
             wanted,

@@ -209,7 +209,7 @@ async fn a_caller_that_gave_up_before_its_batch_posts_nothing() {
 }
 
 #[tokio::test]
-async fn a_full_queue_refuses_at_once() {
+async fn a_full_share_of_the_queue_refuses_at_once_and_another_merchant_finds_room() {
     let ground = Ground::new().await;
     let instance = ground.start().await;
     let client = instance.merchant();
@@ -227,10 +227,14 @@ async fn a_full_queue_refuses_at_once() {
     };
     assert_eq!(refused.reason(), "OVERLOADED");
     assert!(refused.retry_after().is_some());
+    let stranger = instance.merchant();
+    let theirs = stranger.customer_with(10).await;
+    let mut other = enqueue(&queue, wanted(&stranger, "other", earn(&theirs, 1)));
+    assert!(other.as_mut().now_or_never().is_none(), "it waits");
     // What waited is posted, and there is room again.
     let accepted = i64::try_from(waiting.len()).unwrap();
     tokio::spawn(poster.run());
-    assert!(join_all(waiting).await.iter().all(posted));
+    assert!(join_all(waiting).await.iter().all(posted) && posted(&other.await));
     assert!(posted(
         &queue.post(wanted(&client, "after", earn(&account, 1))).await
     ));

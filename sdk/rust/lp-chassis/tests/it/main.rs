@@ -20,3 +20,4 @@ mod panics;
 mod stub;
 mod support;
 mod surface;
+mod tls;

@@ -3,7 +3,7 @@
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-use crate::support::{Instance, reason};
+use crate::support::{Instance, reason, wanted};
 
 #[tokio::test]
 async fn one_more_than_there_is_room_for_is_refused_at_once() {
@@ -53,4 +53,22 @@ async fn a_caller_that_goes_away_makes_room() {
         "{}",
         instance.metrics.render().unwrap()
     );
+}
+
+#[tokio::test]
+async fn one_merchant_leaves_room_for_the_others() {
+    let instance = Instance::start_with(|common| common.serve.max_in_flight = 4, |app| app).await;
+    let waiting: Vec<_> = (0..3).map(|_| instance.spawn("wait")).collect();
+    instance.under_way(3).await;
+    let refused = instance.call("ok").await.unwrap_err();
+    assert_eq!(reason(&refused), "OVERLOADED");
+    let other = instance
+        .base
+        .caller("mer_0199f0c1d2e37a4b8c5d6e7f80912a3c".parse().unwrap());
+    let request = other.request("", wanted("ok"));
+    instance.grpc.clone().get_balance(request).await.unwrap();
+    instance.go.add_permits(3);
+    for one in waiting {
+        one.await.unwrap().unwrap();
+    }
 }

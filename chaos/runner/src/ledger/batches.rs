@@ -1,0 +1,292 @@
+//! Several transactions in one call: as a batch under one key, as an import under a key each, and tried without posting.
+//!
+//! The history has one call for each transaction. Those of a batch are known by the batch's key and their place in it,
+//! and are asked for again with all of it; those of an import by their own, and are asked for again one by one.
+
+use std::{
+    sync::{Arc, PoisonError},
+    time::{Duration, Instant},
+};
+
+use futures::{
+    FutureExt as _,
+    future::{join, join_all, ready},
+};
+use history_checker::{Kind, Outcome, Post, Request};
+use lp_contracts::ledger::v1 as ledger;
+use lp_types::MerchantId;
+use rand::RngExt as _;
+
+use super::{
+    api::{Failed, LedgerApi, Reading},
+    traffic::{Client, PATIENCE, Shared, TRIES},
+    world::Merchant,
+};
+
+/// A batch that was sent.
+#[derive(Debug, Clone)]
+pub(crate) struct SentBatch {
+    merchant: String,
+    key: String,
+    posts: Vec<Post>,
+}
+
+/// Transactions of one call at most: each is a process of the client's.
+const MOST: usize = 6;
+/// The first process of a second call at the same time; through another replica.
+const SECOND: u32 = 7;
+
+/// Between the key of a batch and the place in it. No other key has it.
+const PLACE: char = '/';
+
+/// The key that the history has for a transaction of a batch.
+fn key_in(batch: &str, place: usize) -> String {
+    format!("{batch}{PLACE}{place}")
+}
+
+/// The key of the batch, where it is one's of a batch.
+pub(super) fn batch_of(key: &str) -> Option<&str> {
+    key.split_once(PLACE).map(|(batch, _)| batch)
+}
+
+/// How several go over the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Batch,
+    Import,
+}
+
+impl Client {
+    /// Some transactions in one call, with what networks and clients do to it.
+    pub(super) async fn send_several(&mut self, merchant: &Merchant) {
+        let mut posts = Vec::new();
+        for place in 0..self.random.random_range(2..=MOST) {
+            if let Some(Request::Post(mut post)) = self.wanted(merchant) {
+                post.kind = Kind::General;
+                if !post.reference.is_empty() {
+                    post.reference = format!("{}-{place}", post.reference);
+                }
+                posts.push(post);
+            }
+        }
+        let (key, patience) = (self.key(), self.patience());
+        let shared = Arc::clone(&self.shared);
+        if self.random.random_bool(0.5) {
+            let outcomes = shared.several(self.lane(0), merchant, &key, &posts, Way::Import, patience);
+            let outcomes = outcomes.await;
+            for (place, (post, outcome)) in posts.into_iter().zip(outcomes).enumerate() {
+                if matches!(outcome, Outcome::Unknown(_)) {
+                    let (key, request) = (imported(&key, place), Request::Post(post));
+                    shared
+                        .insist(self.lane(SECOND), merchant, &key, &request, TRIES, PATIENCE)
+                        .await;
+                }
+            }
+            return;
+        }
+        let batch = SentBatch {
+            merchant: merchant.id.to_string(),
+            key,
+            posts,
+        };
+        // At once through two replicas, or again later, or once.
+        let twice = self.random.random_bool(0.2);
+        let known = if self.random.random_bool(0.2) {
+            let (one, other) = (self.lane(0), self.lane(SECOND));
+            let send = |process| shared.once_a_batch(process, merchant, &batch, patience);
+            let (one, other) = join(send(one), send(other)).await;
+            one || other
+        } else {
+            shared
+                .once_a_batch(self.lane(0), merchant, &batch, patience)
+                .await
+        };
+        if !known || twice {
+            let known = shared
+                .once_a_batch(self.lane(SECOND), merchant, &batch, PATIENCE)
+                .await;
+            if !known {
+                let mut open = shared.open_batches.lock().unwrap_or_else(PoisonError::into_inner);
+                open.push(batch);
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Whether the outcome of all is known.
+    async fn once_a_batch(
+        &self,
+        process: u32,
+        merchant: &Merchant,
+        batch: &SentBatch,
+        patience: Duration,
+    ) -> bool {
+        let (key, posts) = (&batch.key, &batch.posts);
+        let outcomes = self
+            .several(process, merchant, key, posts, Way::Batch, patience)
+            .await;
+        !outcomes
+            .iter()
+            .any(|outcome| matches!(outcome, Outcome::Unknown(_)))
+    }
+
+    /// Asks again for the batches of which nobody knows what became.
+    pub(super) async fn finish_batches(&self, limit: Duration) {
+        let open = std::mem::take(&mut *self.open_batches.lock().unwrap_or_else(PoisonError::into_inner));
+        let begun = Instant::now();
+        for batch in open {
+            let Some(merchant) = self.world.merchant(&batch.merchant) else {
+                continue;
+            };
+            while begun.elapsed() < limit && !self.once_a_batch(0, merchant, &batch, PATIENCE).await {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        }
+    }
+
+    /// Sends them in one call. Each is taken down as a call of its own, under a process of its own from `process` on.
+    async fn several(
+        &self,
+        process: u32,
+        merchant: &Merchant,
+        key: &str,
+        posts: &[Post],
+        way: Way,
+        patience: Duration,
+    ) -> Vec<Outcome> {
+        let Some(api) = self.api(process) else {
+            return Vec::new();
+        };
+        let answers = async {
+            let answers = match way {
+                Way::Batch => api.batch(&self.reading, merchant.id, key, posts, patience).await,
+                Way::Import => api.import(&self.reading, merchant.id, key, posts, patience).await,
+            };
+            Arc::new(answers)
+        };
+        let answers = answers.boxed().shared();
+        let merchant_id = merchant.id.to_string();
+        let calls = posts.iter().enumerate().map(|(place, post)| {
+            let answers = answers.clone();
+            let answer = answers.then(move |answers| ready(answer(&answers, place)));
+            let process = process.wrapping_add(u32::try_from(place).unwrap_or(0));
+            let name = match way {
+                Way::Batch => key_in(key, place),
+                Way::Import => imported(key, place),
+            };
+            let (merchant_id, post) = (&merchant_id, Request::Post(post.clone()));
+            async move {
+                self.recorder
+                    .call(process, merchant_id, &name, post, None, answer)
+                    .await
+            }
+        });
+        let outcomes = join_all(calls).await;
+        outcomes.iter().for_each(|outcome| merchant.hear(outcome));
+        outcomes
+    }
+
+    /// Asks what would happen. Nothing is taken down: nothing may come of it, and the key stays free.
+    pub(super) async fn try_out(&self, process: u32, merchant: &Merchant, key: &str, post: &Post) {
+        let Some(api) = self.api(process) else { return };
+        let message = ledger::CreateTransactionRequest {
+            validate_only: true,
+            ..self.reading.wanted(post)
+        };
+        let Ok(request) = api.request(merchant.id, key, Duration::from_secs(1), message) else {
+            return;
+        };
+        // Whatever it says: the clients try it out to be told.
+        drop(api.client.clone().create_transaction(request).await);
+    }
+}
+
+/// The key of an imported transaction.
+fn imported(key: &str, place: usize) -> String {
+    format!("{key}-{place}")
+}
+
+fn answer(answers: &Result<Vec<Outcome>, Outcome>, place: usize) -> Outcome {
+    let missing = || Outcome::Unknown("the answer has no such place".to_owned());
+    match answers {
+        Ok(all) => all.get(place).cloned().unwrap_or_else(missing),
+        // A refusal of all of them at once says nothing of one.
+        Err(Outcome::Refused(reason)) if reason != "IDEMPOTENCY_KEY_REUSED" => {
+            Outcome::Unknown(format!("all were refused: {reason}"))
+        }
+        Err(outcome) => outcome.clone(),
+    }
+}
+
+impl LedgerApi {
+    async fn batch(
+        &self,
+        reading: &Reading,
+        merchant: MerchantId,
+        key: &str,
+        posts: &[Post],
+        patience: Duration,
+    ) -> Result<Vec<Outcome>, Outcome> {
+        let call = async {
+            let message = ledger::BatchCreateTransactionsRequest {
+                transactions: posts.iter().map(|post| reading.wanted(post)).collect(),
+                ..Default::default()
+            };
+            let request = self.request(merchant, key, patience, message)?;
+            let answer = self.client.clone().batch_create_transactions(request).await?;
+            let results = answer.into_inner().results.into_iter();
+            Ok(results
+                .map(|result| outcome_of(reading, merchant, result))
+                .collect())
+        };
+        call.await.map_err(Failed::outcome)
+    }
+
+    /// The answer has no transactions: of those that it does not call refused, nothing is known until they are asked for
+    /// again.
+    async fn import(
+        &self,
+        reading: &Reading,
+        merchant: MerchantId,
+        key: &str,
+        posts: &[Post],
+        patience: Duration,
+    ) -> Result<Vec<Outcome>, Outcome> {
+        let call = async {
+            let items = posts.iter().enumerate().map(|(place, post)| {
+                let transaction = Some(reading.wanted(post));
+                ledger::ImportTransactionsRequest {
+                    idempotency_key: imported(key, place),
+                    transaction,
+                }
+            });
+            let items: Vec<_> = items.collect();
+            let message = futures::stream::iter(items);
+            let request = self.request(merchant, "", patience, message)?;
+            let answer = self.client.clone().import_transactions(request).await?;
+            let unknown = || Outcome::Unknown("imported".to_owned());
+            let mut outcomes: Vec<_> = posts.iter().map(|_| unknown()).collect();
+            for refusal in answer.into_inner().refusals {
+                let place = usize::try_from(refusal.index).ok();
+                let at = place.and_then(|place| outcomes.get_mut(place));
+                if let (Some(outcome), Some(why)) = (at, refusal.refusal) {
+                    *outcome = Outcome::Refused(why.reason);
+                }
+            }
+            Ok(outcomes)
+        };
+        call.await.map_err(Failed::outcome)
+    }
+}
+
+fn outcome_of(reading: &Reading, merchant: MerchantId, result: ledger::TransactionResult) -> Outcome {
+    use ledger::transaction_result::Result as Of;
+    match result.result {
+        Some(Of::Posted(posted)) => reading
+            .posted(merchant, posted.transaction, &posted.balances, &posted.holds)
+            .unwrap_or_else(|error| Outcome::Unknown(format!("{error:#}"))),
+        Some(Of::Refused(refused)) => Outcome::Refused(refused.reason),
+        None => Outcome::Unknown("a result without one".to_owned()),
+    }
+}
