@@ -15,6 +15,7 @@ pub mod call;
 mod chassis;
 pub mod cli;
 pub mod layer;
+mod line;
 pub mod page;
 pub mod serve;
 pub mod shares;
