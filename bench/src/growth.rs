@@ -21,8 +21,8 @@ pub(crate) struct Growth {
     /// Customer accounts when it has grown
     #[arg(long, default_value_t = 1_000_000)]
     grown_accounts: u32,
-    /// Transactions in it when it has grown
-    #[arg(long, default_value_t = 10_000_000)]
+    /// Transactions in it when it has grown; their ids have room for 2^24
+    #[arg(long, default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(1..1 << 24))]
     grown_transactions: u64,
     /// Seconds of the measurement at its most when it has grown; the others take a tenth
     #[arg(long, default_value_t = 600)]

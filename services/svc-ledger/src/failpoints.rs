@@ -2,8 +2,8 @@
 //!
 //! With the feature `failpoints`, `FAILPOINTS` says what happens where and how often, for example
 //! `poster-before-commit=2%return(abort);poster-after-commit=5%return(lost)`: `abort` ends the process as SIGKILL
-//! would, `lost` is the loss of the connection, `sleep(1100)` in place of `return(…)` is a stall that outlasts what the
-//! database allows a transaction. Without the feature nothing of it is compiled.
+//! would, `lost` is the loss of the connection, `stall` a stop of this lane alone that outlasts what the database allows a
+//! transaction. Without the feature nothing of it is compiled.
 
 /// Takes the settings from the environment, for as long as the process runs.
 #[cfg(feature = "failpoints")]
@@ -14,23 +14,29 @@ pub(crate) fn start() {
 #[cfg(not(feature = "failpoints"))]
 pub(crate) fn start() {}
 
-/// What happens where a point is hit.
+/// What happens at a point, and how the batch goes on.
 #[cfg(feature = "failpoints")]
-pub(crate) fn hit(action: Option<&str>) -> lp_pg::PgError {
-    if action == Some("abort") {
-        std::process::abort();
+pub(crate) async fn hit(name: &str) -> lp_pg::Result<()> {
+    let action = fail::eval(name, |action| action).flatten();
+    match action.as_deref() {
+        None => Ok(()),
+        Some("abort") => std::process::abort(),
+        Some("stall") => {
+            tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+            Ok(())
+        }
+        Some(_lost) => {
+            let lost = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+            Err(lp_pg::PgError::from(sqlx::Error::Io(lost)))
+        }
     }
-    let lost = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
-    lp_pg::PgError::from(sqlx::Error::Io(lost))
 }
 
 /// Such a place, in a function that may fail as PostgreSQL does.
 macro_rules! failpoint {
     ($name:literal) => {
         #[cfg(feature = "failpoints")]
-        fail::fail_point!($name, |action: Option<String>| {
-            Err(crate::failpoints::hit(action.as_deref()))
-        });
+        crate::failpoints::hit($name).await?;
     };
 }
 pub(crate) use failpoint;

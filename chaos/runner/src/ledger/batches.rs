@@ -1,9 +1,11 @@
 //! Several transactions in one call: as a batch under one key, as an import under a key each, and tried without posting.
 //!
 //! The history has one call for each transaction. Those of a batch are known by the batch's key and their place in it,
-//! and are asked for again with all of it; those of an import by their own, and are asked for again one by one.
+//! and are asked for again with all of it; those of an import by their own, and are asked for again one by one, unless
+//! the ledger called them posted: those have to be there in the end.
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
@@ -12,10 +14,12 @@ use futures::{
     FutureExt as _,
     future::{join, join_all, ready},
 };
-use history_checker::{Kind, Outcome, Post, Request};
+use history_checker::{History, Kind, Outcome, Post, Request};
 use lp_contracts::ledger::v1 as ledger;
 use lp_types::MerchantId;
 use rand::RngExt as _;
+use tonic::Code;
+use tonic_types::StatusExt as _;
 
 use super::{
     api::{Failed, LedgerApi, Reading},
@@ -35,6 +39,19 @@ pub(crate) struct SentBatch {
 const MOST: usize = 6;
 /// The first process of a second call at the same time; through another replica.
 const SECOND: u32 = 7;
+
+/// What an answered import says of an item that it does not refuse: it is posted, and the answer has no more of it.
+const IMPORTED: &str = "imported";
+/// What an outcome begins with that no answer may have.
+const WRONG: &str = "wrong: ";
+
+/// An item of an import that the ledger called posted. It is not asked for again: that would post what was lost.
+#[derive(Debug)]
+pub(crate) struct Imported {
+    merchant: String,
+    key: String,
+    reference: String,
+}
 
 /// Between the key of a batch and the place in it. No other key has it.
 const PLACE: char = '/';
@@ -72,17 +89,7 @@ impl Client {
         let (key, patience) = (self.key(), self.patience());
         let shared = Arc::clone(&self.shared);
         if self.random.random_bool(0.5) {
-            let outcomes = shared.several(self.lane(0), merchant, &key, &posts, Way::Import, patience);
-            let outcomes = outcomes.await;
-            for (place, (post, outcome)) in posts.into_iter().zip(outcomes).enumerate() {
-                if matches!(outcome, Outcome::Unknown(_)) {
-                    let (key, request) = (imported(&key, place), Request::Post(post));
-                    shared
-                        .insist(self.lane(SECOND), merchant, &key, &request, TRIES, PATIENCE)
-                        .await;
-                }
-            }
-            return;
+            return self.import(merchant, &key, posts, patience).await;
         }
         let batch = SentBatch {
             merchant: merchant.id.to_string(),
@@ -113,7 +120,70 @@ impl Client {
     }
 }
 
+impl Client {
+    async fn import(&mut self, merchant: &Merchant, key: &str, mut posts: Vec<Post>, patience: Duration) {
+        for (place, post) in posts.iter_mut().enumerate() {
+            post.reference = format!("import-{}", imported(key, place));
+        }
+        let shared = Arc::clone(&self.shared);
+        let outcomes = shared.several(self.lane(0), merchant, key, &posts, Way::Import, patience);
+        let outcomes = outcomes.await;
+        for (place, (post, outcome)) in posts.into_iter().zip(outcomes).enumerate() {
+            let key = imported(key, place);
+            match outcome {
+                Outcome::Unknown(reason) if reason == IMPORTED => {
+                    let mut all = shared.imported.lock().unwrap_or_else(PoisonError::into_inner);
+                    all.push(Imported {
+                        merchant: merchant.id.to_string(),
+                        key,
+                        reference: post.reference,
+                    });
+                }
+                Outcome::Unknown(_) => {
+                    let (lane, request) = (self.lane(SECOND), Request::Post(post));
+                    shared
+                        .insist(lane, merchant, &key, &request, TRIES, PATIENCE)
+                        .await;
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
 impl Shared {
+    /// Takes down what no history can tell.
+    fn note(&self, what: String) {
+        let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        wrong.push(what);
+    }
+
+    /// The keys that are not asked for again.
+    pub(super) fn imported_keys(&self) -> BTreeSet<(String, String)> {
+        let all = self.imported.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter()
+            .map(|one| (one.merchant.clone(), one.key.clone()))
+            .collect()
+    }
+
+    /// What was wrong beside the history, whose transactions at the end have all that was imported.
+    pub(super) fn wrong(&self, history: &History) -> Vec<String> {
+        let there: BTreeSet<_> = history
+            .transactions
+            .iter()
+            .map(|one| (one.merchant.as_str(), one.reference.as_str()))
+            .collect();
+        let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let all = self.imported.lock().unwrap_or_else(PoisonError::into_inner);
+        let lost = all
+            .iter()
+            .filter(|one| !there.contains(&(one.merchant.as_str(), one.reference.as_str())));
+        wrong.extend(
+            lost.map(|one| format!("imports: {} was called posted, and is not there", one.reference)),
+        );
+        wrong
+    }
+
     /// Whether the outcome of all is known.
     async fn once_a_batch(
         &self,
@@ -139,7 +209,11 @@ impl Shared {
             let Some(merchant) = self.world.merchant(&batch.merchant) else {
                 continue;
             };
-            while begun.elapsed() < limit && !self.once_a_batch(0, merchant, &batch, PATIENCE).await {
+            while !self.once_a_batch(0, merchant, &batch, PATIENCE).await {
+                if begun.elapsed() > limit {
+                    self.note(format!("batches: nobody told what became of {}", batch.key));
+                    break;
+                }
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
         }
@@ -159,6 +233,8 @@ impl Shared {
             return Vec::new();
         };
         let answers = async {
+            // Not before all of them are taken down as begun.
+            tokio::task::yield_now().await;
             let answers = match way {
                 Way::Batch => api.batch(&self.reading, merchant.id, key, posts, patience).await,
                 Way::Import => api.import(&self.reading, merchant.id, key, posts, patience).await,
@@ -183,7 +259,14 @@ impl Shared {
             }
         });
         let outcomes = join_all(calls).await;
-        outcomes.iter().for_each(|outcome| merchant.hear(outcome));
+        for outcome in &outcomes {
+            merchant.hear(outcome);
+            if let Outcome::Unknown(reason) = outcome
+                && reason.starts_with(WRONG)
+            {
+                self.note(format!("{way:?} {key}: {reason}"));
+            }
+        }
         outcomes
     }
 
@@ -197,8 +280,12 @@ impl Shared {
         let Ok(request) = api.request(merchant.id, key, Duration::from_secs(1), message) else {
             return;
         };
-        // Whatever it says: the clients try it out to be told.
-        drop(api.client.clone().create_transaction(request).await);
+        if let Err(status) = api.client.clone().create_transaction(request).await
+            && status.code() == Code::Internal
+            && status.get_details_error_info().is_some()
+        {
+            self.note(format!("dry run {key}: {status}"));
+        }
     }
 }
 
@@ -208,13 +295,9 @@ fn imported(key: &str, place: usize) -> String {
 }
 
 fn answer(answers: &Result<Vec<Outcome>, Outcome>, place: usize) -> Outcome {
-    let missing = || Outcome::Unknown("the answer has no such place".to_owned());
+    let missing = || Outcome::Unknown(format!("{WRONG}the answer has no place {place}"));
     match answers {
         Ok(all) => all.get(place).cloned().unwrap_or_else(missing),
-        // A refusal of all of them at once says nothing of one.
-        Err(Outcome::Refused(reason)) if reason != "IDEMPOTENCY_KEY_REUSED" => {
-            Outcome::Unknown(format!("all were refused: {reason}"))
-        }
         Err(outcome) => outcome.clone(),
     }
 }
@@ -265,9 +348,15 @@ impl LedgerApi {
             let message = futures::stream::iter(items);
             let request = self.request(merchant, "", patience, message)?;
             let answer = self.client.clone().import_transactions(request).await?;
-            let unknown = || Outcome::Unknown("imported".to_owned());
-            let mut outcomes: Vec<_> = posts.iter().map(|_| unknown()).collect();
-            for refusal in answer.into_inner().refusals {
+            let answer = answer.into_inner();
+            let counted = answer.posted.saturating_add(answer.refused);
+            let said = if usize::try_from(counted).is_ok_and(|counted| counted == posts.len()) {
+                IMPORTED.to_owned()
+            } else {
+                format!("{WRONG}{counted} of {} are counted", posts.len())
+            };
+            let mut outcomes = vec![Outcome::Unknown(said); posts.len()];
+            for refusal in answer.refusals {
                 let place = usize::try_from(refusal.index).ok();
                 let at = place.and_then(|place| outcomes.get_mut(place));
                 if let (Some(outcome), Some(why)) = (at, refusal.refusal) {

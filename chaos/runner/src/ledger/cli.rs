@@ -28,7 +28,7 @@ struct Arguments {
     /// Which faults: kill, pause, postgres, cut, disk, clock, failpoint, with commas; or none
     #[arg(long, default_value_t = Kinds(Kind::ALL.to_vec()))]
     faults: Kinds,
-    /// What svc-ledger's failpoints do, in place of what the seed says: `poster-before-commit=20%sleep(1100)`
+    /// What svc-ledger's failpoints do, in place of what the seed says: `poster-before-commit=20%return(stall)`
     #[arg(long, value_name = "POINTS")]
     failpoints: Option<String>,
     /// Clients at once

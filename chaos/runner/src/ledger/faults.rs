@@ -197,7 +197,7 @@ fn fault(random: &mut StdRng, kind: Kind, replica: usize) -> Fault {
                 0 => format!("{point}={}%return(abort)", random.random_range(1..=10)),
                 1 => format!("{point}={}%return(lost)", random.random_range(5..=40)),
                 // Longer than a transaction may be idle: the database ends it.
-                _ => format!("{point}={}%sleep(1100)", random.random_range(2..=15)),
+                _ => format!("{point}={}%return(stall)", random.random_range(2..=15)),
             };
             Fault::Failpoint(replica, spec)
         }

@@ -257,6 +257,8 @@ impl Stage {
             recorder,
             stop: false.into(),
             open_batches: Mutex::default(),
+            imported: Mutex::default(),
+            wrong: Mutex::default(),
         });
 
         let clients = runtime.spawn(traffic::run(Arc::clone(&shared), seed, settings.clients));
@@ -275,7 +277,8 @@ impl Stage {
 
         let replica = usize::try_from(seed)?.checked_rem(shared.apis.len()).unwrap_or(0);
         *history = runtime.block_on(observe::look(&shared, replica))?;
-        let wrong = runtime.block_on(self.sums.wrong())?;
+        let mut wrong = runtime.block_on(self.sums.wrong())?;
+        wrong.extend(shared.wrong(history));
         match self.fleets.iter_mut().find_map(Fleet::dead_service) {
             Some(error) => Err(error.context("a service ended by itself")),
             None => Ok(wrong),

@@ -18,7 +18,7 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use super::{
     api::{LedgerApi, Reading},
-    batches::{SentBatch, batch_of},
+    batches::{Imported, SentBatch, batch_of},
     world::{Merchant, World},
 };
 use crate::{api::POINTS, recorder::Recorder, trade_api::CURRENCY, traffic::moving};
@@ -44,6 +44,10 @@ pub(crate) struct Shared {
     pub(crate) stop: AtomicBool,
     /// Of which nobody knows what became.
     pub(crate) open_batches: Mutex<Vec<SentBatch>>,
+    /// What imports called posted.
+    pub(crate) imported: Mutex<Vec<Imported>>,
+    /// What was wrong that the history does not tell.
+    pub(crate) wrong: Mutex<Vec<String>>,
 }
 
 pub(super) struct Client {
@@ -72,10 +76,14 @@ pub(crate) async fn run(shared: Arc<Shared>, seed: u64, clients: u32) {
 /// over: the retry tells the truth.
 pub(crate) async fn finish(shared: &Arc<Shared>, limit: Duration) {
     shared.finish_batches(limit).await;
+    let imported = shared.imported_keys();
     let mut open: BTreeMap<(String, String, String), (Request, bool)> = BTreeMap::new();
     for call in shared.recorder.operations() {
         // A batch is asked for again as a whole, by whoever sent it.
         if batch_of(&call.key).is_some() {
+            continue;
+        }
+        if imported.contains(&(call.merchant.clone(), call.key.clone())) {
             continue;
         }
         let known = !matches!(call.outcome, Outcome::Unknown(_));

@@ -112,6 +112,17 @@ impl Verifier {
         result
     }
 
+    /// Who calls, where `bearer` was verified before and still holds: told at once. None says nothing of it.
+    pub fn remembered(&self, bearer: &str) -> Option<Identity> {
+        let now = self.0.clock.now();
+        let digest: [u8; 32] = Sha256::digest(bearer).into();
+        let kept = self.kept(now)?;
+        let known = kept.verified.get(&digest)?;
+        known.window.holds(now).ok()?;
+        self.0.verifications.add(1, &[("outcome", "remembered")]);
+        Some(known.identity.clone())
+    }
+
     async fn examine(&self, token: &str) -> Result<(Identity, &'static str), Refusal> {
         if token.len() > MAX_TOKEN {
             return Err(Refusal::Malformed);

@@ -28,7 +28,7 @@ use tracing::Instrument as _;
 use crate::{
     call::{Call, unauthenticated},
     line::{name, tell},
-    shares::Shares,
+    shares::{Share, Shares},
 };
 
 /// The header that names a request, in and out.
@@ -156,10 +156,10 @@ where
         let inner = std::mem::replace(&mut self.inner, ready);
         let shared = Arc::clone(&self.shared);
         match shared.rpcs.get(request.uri().path()).cloned() {
-            // Before anything else is looked at: to refuse has to cost little, or it does not help.
-            Some(rpc) => match Arc::clone(&shared.room).try_acquire_owned() {
-                Ok(room) => Box::pin(serve(shared, inner, request, rpc, room)),
-                Err(_full) => {
+            // To refuse has to cost little, or it does not help.
+            Some(rpc) => match shared.admit(request.headers(), &rpc) {
+                Some(admitted) => Box::pin(serve(shared, inner, request, rpc, admitted)),
+                None => {
                     let refused = shared.refuse(request.headers(), &rpc.name);
                     Box::pin(async move { Ok(refused) })
                 }
@@ -189,7 +189,39 @@ impl Shared {
     }
 }
 
+/// A request for which there is room, until it is dropped.
+struct Admitted {
+    id: RequestId,
+    _room: OwnedSemaphorePermit,
+    /// Who calls, where that is known at once.
+    known: Option<(CallerContext, Share)>,
+}
+
 impl Shared {
+    /// Lets a request in, unless there is no room, or its merchant has its share of it. Who shows a token for the first
+    /// time is only known later.
+    fn admit(&self, headers: &HeaderMap, rpc: &Rpc) -> Option<Admitted> {
+        let room = Arc::clone(&self.room).try_acquire_owned().ok()?;
+        let id = request_id(headers, &self.ambient);
+        let remembered = || {
+            let access = rpc.access.as_ref().filter(|_| is_grpc(headers))?;
+            let identity = self.verifier.remembered(bearer_of(headers).ok()?)?;
+            authorize(&identity, access, headers, id).ok()
+        };
+        let known = match remembered() {
+            Some(caller) => {
+                let share = self.shares.take(caller.merchant, 1)?;
+                Some((caller, share))
+            }
+            None => None,
+        };
+        Some(Admitted {
+            id,
+            _room: room,
+            known,
+        })
+    }
+
     /// The answer to a request for which there is no room. It is counted, and no line is logged at the usual levels:
     /// thousands of them a second would take the room of those that are served.
     fn refuse(&self, headers: &HeaderMap, rpc: &str) -> Response<Body> {
@@ -228,13 +260,17 @@ async fn serve<S, B>(
     inner: S,
     mut request: Request<B>,
     rpc: Arc<Rpc>,
-    room: OwnedSemaphorePermit,
+    admitted: Admitted,
 ) -> Result<Response<Body>, S::Error>
 where
     S: Service<Request<B>, Response = Response<Body>>,
 {
     let started = Instant::now();
-    let id = request_id(request.headers(), &shared.ambient);
+    let Admitted {
+        id,
+        _room: room,
+        known,
+    } = admitted;
     let span = tracing::info_span!("rpc", otel.name = %rpc.name, otel.kind = "server", request_id = %id);
     lp_telemetry::set_parent_from(&span, request.headers());
     async move {
@@ -248,15 +284,19 @@ where
         let timeout = theirs.map_or(longest, |t| t.min(longest));
         let deadline = started.checked_add(timeout).unwrap_or(started);
         let mut caller = None;
-        // In the deadline too: the issuer's keys may have to be fetched first.
-        let finding = shared.caller(request.headers(), rpc.access.as_ref(), id);
-        let found = tokio::time::timeout(timeout, finding).await;
-        let admitted = found
-            .unwrap_or_else(|_late| Err(Error::deadline_exceeded()))
-            .and_then(|found| {
-                let share = shared.shares.take(found.merchant, 1);
-                Ok((found, share.ok_or_else(no_room)?))
-            });
+        let admitted = match known {
+            Some(known) => Ok(known),
+            None => {
+                // In the deadline too: the issuer's keys may have to be fetched first.
+                let finding = shared.caller(request.headers(), rpc.access.as_ref(), id);
+                let found = tokio::time::timeout(timeout, finding).await;
+                let found = found.unwrap_or_else(|_late| Err(Error::deadline_exceeded()));
+                found.and_then(|found| {
+                    let share = shared.shares.take(found.merchant, 1);
+                    Ok((found, share.ok_or_else(no_room)?))
+                })
+            }
+        };
         let (outcome, cost) = match admitted {
             Err(error) => (Ok(refusal(error)), RequestCost::default()),
             Ok((found, _share)) => {

@@ -35,6 +35,9 @@ use crate::{
     layer::{Policy, REQUEST_ID, RequestLayer, request_id},
 };
 
+/// Longest time for a TLS handshake: before it is over nothing else watches the connection.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+
 type Check = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
 type Task = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, ()> + Send>;
 
@@ -259,7 +262,7 @@ fn over_tls(
     };
     let identity = Identity::from_pem(read("TLS_CERT", cert)?, read("TLS_KEY", key)?);
     server
-        .tls_config(ServerTlsConfig::new().identity(identity))
+        .tls_config(ServerTlsConfig::new().identity(identity).timeout(HANDSHAKE))
         .context("TLS_CERT, TLS_KEY: not a certificate and its key")
 }
 

@@ -23,8 +23,9 @@ use crate::infrastructure::postgres::{
 
 /// Commands that may wait or be under way; one more is refused at once.
 const QUEUE: usize = 8_192;
-/// How many of them streams may have, which wait for room and would otherwise take all that comes free.
-const STREAMED: usize = QUEUE / 2;
+/// How many of them streams may have, which wait for room and would otherwise take all that comes free. Calls share the
+/// rest, so that one merchant fills the queue with neither nor with both.
+const STREAMED: usize = QUEUE / 4;
 /// Commands in one PostgreSQL transaction, beside those of the last request that it takes.
 const BATCH: usize = 256;
 /// Batches under way at once: one is posted while the commits of the others are awaited.
@@ -76,7 +77,7 @@ impl std::fmt::Debug for Waiting {
 /// Posts what waits in its [`Queue`], over a few lanes that take turns: while the commit of one is under way, the next
 /// posts. Several replicas of the service are kept apart by row locks.
 pub struct Poster {
-    turn: Turn,
+    receiver: mpsc::UnboundedReceiver<Waiting>,
     shared: Arc<Shared>,
 }
 
@@ -115,8 +116,6 @@ pub fn poster(
     metrics: &Metrics,
 ) -> (Queue, Poster) {
     let (sender, receiver) = mpsc::unbounded_channel();
-    let mut sweep = interval(SWEEP);
-    sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let measures = Measures {
         depth: metrics.gauge("ledger_poster_queue_depth", "Requests that wait for the poster"),
         batch: metrics.histogram(
@@ -134,17 +133,13 @@ pub fn poster(
         Queue {
             sender,
             room: Arc::new(Semaphore::new(QUEUE)),
-            shares: Shares::of(QUEUE),
+            shares: Shares::of(QUEUE - STREAMED),
             streamed: Arc::new(Semaphore::new(STREAMED)),
             database: database.clone(),
             ambient: ambient.clone(),
         },
         Poster {
-            turn: Turn {
-                receiver,
-                first: Vec::new(),
-                sweep,
-            },
+            receiver,
             shared: Arc::new(Shared {
                 database,
                 ambient,
@@ -262,7 +257,14 @@ impl Poster {
     }
 
     async fn lanes(self) {
-        let turn = Arc::new(Mutex::new(self.turn));
+        // Here, since a timer belongs to the runtime in which it is made.
+        let mut sweep = interval(SWEEP);
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let turn = Arc::new(Mutex::new(Turn {
+            receiver: self.receiver,
+            first: Vec::new(),
+            sweep,
+        }));
         let mut lanes = JoinSet::new();
         for _ in 0..LANES {
             let lane = Lane {
@@ -271,7 +273,13 @@ impl Poster {
             };
             lanes.spawn(lane.run(Arc::clone(&turn)).in_current_span());
         }
-        while lanes.join_next().await.is_some() {}
+        while let Some(ended) = lanes.join_next().await {
+            if let Err(failure) = ended {
+                // The chassis ends the process where its poster ends, and it is started anew.
+                error!(error = %failure, "a lane of the poster failed");
+                return;
+            }
+        }
     }
 }
 

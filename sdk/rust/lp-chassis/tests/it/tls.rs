@@ -1,6 +1,6 @@
 //! gRPC over TLS, where there is a certificate.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use lp_chassis::{App, Chassis, serve::start};
 use lp_config::Common;
@@ -8,6 +8,7 @@ use lp_contracts::ledger::v1::ledger_service_client::LedgerServiceClient;
 use lp_telemetry::Metrics;
 use lp_types::time::Ambient;
 use tempfile::TempDir;
+use tokio::{io::AsyncReadExt as _, net::TcpStream, time::timeout};
 use tonic::{
     service::Routes,
     transport::{Certificate, Channel, ClientTlsConfig},
@@ -44,6 +45,11 @@ async fn who_knows_the_certificate_is_served_and_nobody_in_the_clear() {
     client.get_balance(instance.request("ok")).await.unwrap();
 
     instance.call("ok").await.unwrap_err();
+
+    // Who says nothing is not waited for.
+    let mut silent = TcpStream::connect(instance.base.running.grpc).await.unwrap();
+    let ended = timeout(Duration::from_secs(15), silent.read_u8()).await;
+    assert!(ended.expect("it is ended").is_err());
 }
 
 /// Why it does not start.
