@@ -5,3 +5,4 @@ pub mod create_account;
 pub mod create_asset;
 pub mod post_transaction;
 pub mod read;
+mod together;

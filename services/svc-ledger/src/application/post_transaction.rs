@@ -1,7 +1,7 @@
 //! Group commit: requests wait in a bounded queue, and one poster takes what waits and posts it in one
 //! PostgreSQL transaction. Each caller gets its own verdict; one refusal leaves its neighbours alone.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use lp_chassis::shares::{Share, Shares};
 use lp_pg::{Database, Failure, PgError};
@@ -14,6 +14,7 @@ use tokio::{
 };
 use tracing::{Instrument as _, Span, error, warn};
 
+use super::together::Batch;
 pub use crate::infrastructure::postgres::posting::{Order, Outcome, Terms, Verdict, Wanted};
 use crate::infrastructure::postgres::{
     holds,
@@ -41,8 +42,8 @@ const SWEPT: i64 = 500;
 /// The verdict, and how long its batch was at the database.
 type Answer = (lp_error::Result<Verdict>, Duration);
 
-struct Waiting {
-    wanted: Wanted,
+pub(super) struct Waiting {
+    pub(super) wanted: Wanted,
     since: Instant,
     answer: oneshot::Sender<Answer>,
     /// Its room, until it is answered.
@@ -452,39 +453,6 @@ impl Lane {
             Some(session) => Ok(session),
             None => Session::connect(&self.shared.database).await,
         }
-    }
-}
-
-/// What is posted together: keys that are all different, and those who asked the same under one of them.
-struct Batch {
-    leaders: Vec<Waiting>,
-    /// Each with the place of its leader.
-    followers: Vec<(usize, Waiting)>,
-}
-
-impl Batch {
-    /// Of what waits. Another request under a key of this batch is `later`: only the record can tell whose the key is.
-    fn of(waiting: Vec<Waiting>, later: &mut Vec<Waiting>) -> Self {
-        let mut batch = Self {
-            leaders: Vec::with_capacity(waiting.len()),
-            followers: Vec::new(),
-        };
-        let mut by_key = HashMap::with_capacity(waiting.len());
-        for one in waiting {
-            let claim = &one.wanted.claim;
-            let key = (claim.caller.merchant, claim.rpc, claim.key.clone());
-            match by_key.get(&key) {
-                Some((leader, fingerprint)) if *fingerprint == claim.fingerprint => {
-                    batch.followers.push((*leader, one));
-                }
-                Some(_) => later.push(one),
-                None => {
-                    by_key.insert(key, (batch.leaders.len(), claim.fingerprint));
-                    batch.leaders.push(one);
-                }
-            }
-        }
-        batch
     }
 }
 
