@@ -138,20 +138,18 @@ async fn write_history(session: &mut PgConnection, merchant: Uuid, count: u64) -
         .await?;
         next = last.saturating_add(1);
     }
-    for sums in [
+    sqlx::query(
+        "UPDATE accounts a SET posted_debits = posted_debits + $1, sequence = a.sequence + $1, posted_at = start.posted_at
+         FROM start WHERE a.account_id = issuance",
+    )
+    .bind(i64::try_from(count)?)
+    .execute(&mut *session)
+    .await?;
+    for rest in [
         "UPDATE accounts a SET posted_credits = posted, sequence = posted, posted_at = start.posted_at
          FROM (SELECT account_id, max(account_sequence) AS posted
                FROM ledger_entries JOIN customers USING (account_id) GROUP BY account_id) AS of, start
-         WHERE a.account_id = of.account_id AND $1 > 0",
-        "UPDATE accounts a SET posted_debits = posted_debits + $1, sequence = a.sequence + $1, posted_at = start.posted_at
-         FROM start WHERE a.account_id = issuance",
-    ] {
-        sqlx::query(sums)
-            .bind(i64::try_from(count)?)
-            .execute(&mut *session)
-            .await?;
-    }
-    for rest in [
+         WHERE a.account_id = of.account_id",
         "TRUNCATE outbox",
         "SET session_replication_role = origin",
         "VACUUM (ANALYZE)",

@@ -87,7 +87,7 @@ struct Inner {
     tokens: TokenSource,
     merchant: MetadataValue<Ascii>,
     actor: MetadataValue<Ascii>,
-    of: MerchantId,
+    merchant_id: MerchantId,
     ambient: Ambient,
     issuance: String,
     accounts: Vec<String>,
@@ -110,7 +110,7 @@ impl Ledger {
             tokens,
             merchant: merchant.to_string().parse()?,
             actor: "bench".parse()?,
-            of: merchant,
+            merchant_id: merchant,
             ambient,
             issuance: String::new(),
             accounts: Vec::new(),
@@ -148,7 +148,7 @@ impl Ledger {
 
     /// For whom all is posted.
     pub(crate) fn merchant(&self) -> MerchantId {
-        self.0.of
+        self.0.merchant_id
     }
 
     /// Request `number` of `work`.

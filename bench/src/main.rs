@@ -45,6 +45,8 @@ use crate::{
     tls::Tls,
 };
 
+/// The service's database, and what keeps its topics apart.
+const NAME: &str = "bench";
 /// Connections of the generator to the service.
 const CONNECTIONS: usize = 8;
 
@@ -102,7 +104,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     stack.restart_server(ServerKind::Postgres)?;
     runtime.block_on(server::settle(&admin))?;
 
-    let mut plan = Plan::apart("bench", stack.folder())?;
+    let mut plan = Plan::apart(NAME, stack.folder())?;
     plan.services.retain(|service| service.name == "ledger");
     plan.env.push(("LOG_FILTER".to_owned(), "warn".to_owned()));
     let fleet = start(&mut stack, &plan, binaries, arguments.without_kafka)?;
@@ -189,7 +191,7 @@ impl Bench<'_> {
         let ledger = Ledger::open(clients, tokens, self.arguments.accounts).await?;
         let measured = if self.arguments.growth.growth {
             let mut database = self.admin.clone();
-            database.set_path("bench");
+            database.set_path(NAME);
             let growth = &self.arguments.growth;
             growth.measure(&ledger, &database, self.arguments.callers).await?
         } else {

@@ -118,9 +118,7 @@ impl Client {
             }
         }
     }
-}
 
-impl Client {
     async fn import(&mut self, merchant: &Merchant, key: &str, mut posts: Vec<Post>, patience: Duration) {
         for (place, post) in posts.iter_mut().enumerate() {
             post.reference = format!("import-{}", imported(key, place));
@@ -232,14 +230,22 @@ impl Shared {
         let Some(api) = self.api(process) else {
             return Vec::new();
         };
+        let sending = Sending {
+            api,
+            reading: &self.reading,
+            merchant: merchant.id,
+            key,
+            posts,
+            patience,
+        };
         let answers = async {
             // Not before all of them are taken down as begun.
             tokio::task::yield_now().await;
             let answers = match way {
-                Way::Batch => api.batch(&self.reading, merchant.id, key, posts, patience).await,
-                Way::Import => api.import(&self.reading, merchant.id, key, posts, patience).await,
+                Way::Batch => sending.batch().await,
+                Way::Import => sending.import().await,
             };
-            Arc::new(answers)
+            Arc::new(answers.map_err(Failed::outcome))
         };
         let answers = answers.boxed().shared();
         let merchant_id = merchant.id.to_string();
@@ -302,80 +308,70 @@ fn answer(answers: &Result<Vec<Outcome>, Outcome>, place: usize) -> Outcome {
     }
 }
 
-impl LedgerApi {
-    async fn batch(
-        &self,
-        reading: &Reading,
-        merchant: MerchantId,
-        key: &str,
-        posts: &[Post],
-        patience: Duration,
-    ) -> Result<Vec<Outcome>, Outcome> {
-        let call = async {
-            let message = ledger::BatchCreateTransactionsRequest {
-                transactions: posts.iter().map(|post| reading.wanted(post)).collect(),
-                ..Default::default()
-            };
-            let request = self.request(merchant, key, patience, message)?;
-            let answer = self.client.clone().batch_create_transactions(request).await?;
-            let results = answer.into_inner().results.into_iter();
-            Ok(results
-                .map(|result| outcome_of(reading, merchant, result))
-                .collect())
-        };
-        call.await.map_err(Failed::outcome)
-    }
-
-    /// The answer has no transactions: of those that it does not call refused, nothing is known until they are asked for
-    /// again.
-    async fn import(
-        &self,
-        reading: &Reading,
-        merchant: MerchantId,
-        key: &str,
-        posts: &[Post],
-        patience: Duration,
-    ) -> Result<Vec<Outcome>, Outcome> {
-        let call = async {
-            let items = posts.iter().enumerate().map(|(place, post)| {
-                let transaction = Some(reading.wanted(post));
-                ledger::ImportTransactionsRequest {
-                    idempotency_key: imported(key, place),
-                    transaction,
-                }
-            });
-            let items: Vec<_> = items.collect();
-            let message = futures::stream::iter(items);
-            let request = self.request(merchant, "", patience, message)?;
-            let answer = self.client.clone().import_transactions(request).await?;
-            let answer = answer.into_inner();
-            let counted = answer.posted.saturating_add(answer.refused);
-            let said = if usize::try_from(counted).is_ok_and(|counted| counted == posts.len()) {
-                IMPORTED.to_owned()
-            } else {
-                format!("{WRONG}{counted} of {} are counted", posts.len())
-            };
-            let mut outcomes = vec![Outcome::Unknown(said); posts.len()];
-            for refusal in answer.refusals {
-                let place = usize::try_from(refusal.index).ok();
-                let at = place.and_then(|place| outcomes.get_mut(place));
-                if let (Some(outcome), Some(why)) = (at, refusal.refusal) {
-                    *outcome = Outcome::Refused(why.reason);
-                }
-            }
-            Ok(outcomes)
-        };
-        call.await.map_err(Failed::outcome)
-    }
+/// Several transactions on their way to one replica.
+struct Sending<'a> {
+    api: &'a LedgerApi,
+    reading: &'a Reading,
+    merchant: MerchantId,
+    key: &'a str,
+    posts: &'a [Post],
+    patience: Duration,
 }
 
-fn outcome_of(reading: &Reading, merchant: MerchantId, result: ledger::TransactionResult) -> Outcome {
-    use ledger::transaction_result::Result as Of;
-    match result.result {
-        Some(Of::Posted(posted)) => reading
-            .posted(merchant, posted.transaction, &posted.balances, &posted.holds)
-            .unwrap_or_else(|error| Outcome::Unknown(format!("{error:#}"))),
-        Some(Of::Refused(refused)) => Outcome::Refused(refused.reason),
-        None => Outcome::Unknown("a result without one".to_owned()),
+impl Sending<'_> {
+    async fn batch(&self) -> Result<Vec<Outcome>, Failed> {
+        let message = ledger::BatchCreateTransactionsRequest {
+            transactions: self.posts.iter().map(|post| self.reading.wanted(post)).collect(),
+            ..Default::default()
+        };
+        let request = self
+            .api
+            .request(self.merchant, self.key, self.patience, message)?;
+        let answer = self.api.client.clone().batch_create_transactions(request).await?;
+        let results = answer.into_inner().results.into_iter();
+        Ok(results.map(|result| self.outcome(result)).collect())
+    }
+
+    /// The answer has no transactions: those that it does not call refused are [`IMPORTED`].
+    async fn import(&self) -> Result<Vec<Outcome>, Failed> {
+        let items = self.posts.iter().enumerate().map(|(place, post)| {
+            let transaction = Some(self.reading.wanted(post));
+            ledger::ImportTransactionsRequest {
+                idempotency_key: imported(self.key, place),
+                transaction,
+            }
+        });
+        let items: Vec<_> = items.collect();
+        let message = futures::stream::iter(items);
+        let request = self.api.request(self.merchant, "", self.patience, message)?;
+        let answer = self.api.client.clone().import_transactions(request).await?;
+        let answer = answer.into_inner();
+        let (counted, sent) = (answer.posted.saturating_add(answer.refused), self.posts.len());
+        let said = if usize::try_from(counted).is_ok_and(|counted| counted == sent) {
+            IMPORTED.to_owned()
+        } else {
+            format!("{WRONG}{counted} of {sent} are counted")
+        };
+        let mut outcomes = vec![Outcome::Unknown(said); sent];
+        for refusal in answer.refusals {
+            let place = usize::try_from(refusal.index).ok();
+            let at = place.and_then(|place| outcomes.get_mut(place));
+            if let (Some(outcome), Some(why)) = (at, refusal.refusal) {
+                *outcome = Outcome::Refused(why.reason);
+            }
+        }
+        Ok(outcomes)
+    }
+
+    fn outcome(&self, result: ledger::TransactionResult) -> Outcome {
+        use ledger::transaction_result::Result as Of;
+        match result.result {
+            Some(Of::Posted(posted)) => self
+                .reading
+                .posted(self.merchant, posted.transaction, &posted.balances, &posted.holds)
+                .unwrap_or_else(|error| Outcome::Unknown(format!("{WRONG}{error:#}"))),
+            Some(Of::Refused(refused)) => Outcome::Refused(refused.reason),
+            None => Outcome::Unknown(format!("{WRONG}a result without one")),
+        }
     }
 }

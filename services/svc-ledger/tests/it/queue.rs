@@ -215,6 +215,17 @@ async fn a_full_share_of_the_queue_refuses_at_once_and_another_merchant_finds_ro
     let client = instance.merchant();
     let account = client.customer_with(10).await;
     let Stage { queue, poster, .. } = Stage::new(&ground);
+    // As much as streams may have, then as much as calls may.
+    let mut streamed = Vec::new();
+    loop {
+        assert!(streamed.len() < 100_000, "the streams' part has no end");
+        let key = format!("stream-{}", streamed.len());
+        let entering = queue.enter(wanted(&client, &key, earn(&account, 1)));
+        match Box::pin(entering).now_or_never() {
+            Some(entered) => streamed.push(entered.unwrap().verdict()),
+            None => break,
+        }
+    }
     let mut waiting = Vec::new();
     let refused = loop {
         assert!(waiting.len() < 100_000, "the queue has no end");
@@ -232,9 +243,10 @@ async fn a_full_share_of_the_queue_refuses_at_once_and_another_merchant_finds_ro
     let mut other = enqueue(&queue, wanted(&stranger, "other", earn(&theirs, 1)));
     assert!(other.as_mut().now_or_never().is_none(), "it waits");
     // What waited is posted, and there is room again.
-    let accepted = i64::try_from(waiting.len()).unwrap();
+    let accepted = i64::try_from(waiting.len() + streamed.len()).unwrap();
     tokio::spawn(poster.run());
     assert!(join_all(waiting).await.iter().all(posted) && posted(&other.await));
+    assert!(join_all(streamed).await.iter().all(posted));
     assert!(posted(
         &queue.post(wanted(&client, "after", earn(&account, 1))).await
     ));

@@ -62,6 +62,12 @@ async fn one_merchant_leaves_room_for_the_others() {
     instance.under_way(3).await;
     let refused = instance.call("ok").await.unwrap_err();
     assert_eq!(reason(&refused), "OVERLOADED");
+    let counted = "rpc_requests_total{code=\"RESOURCE_EXHAUSTED\",rpc=\"LedgerService/GetBalance\"} 1";
+    assert!(
+        instance.measured(counted),
+        "{}",
+        instance.metrics.render().unwrap()
+    );
     let other = instance
         .base
         .caller("mer_0199f0c1d2e37a4b8c5d6e7f80912a3c".parse().unwrap());
